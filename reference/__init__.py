@@ -1,0 +1,1 @@
+"""The reference implementation of the Blackhole RPC architecture: `python -m reference`."""

@@ -1,0 +1,67 @@
+"""The command line: which role to run, with which configuration.
+
+The roles' modules are imported once the configuration is known to be good: a
+mistake is told at once, and SIGTERM until then ends a process that owns nothing.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .config import ConfigError, load
+from .mesh.telemetry import logging
+
+SERVICES = {"identity": "reference.services.identity.process"}
+"""Module that runs each service, imported when it is asked for."""
+
+WRONG_USE = 2
+"""Exit status of a start that its configuration or command line made impossible."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells mistakes as log lines, because standard error is the log."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the role that the arguments ask for, until it ends."""
+    logging.claim_standard_streams()
+    options = _parser().parse_args(arguments)
+    logging.configure(service=options.name)
+    sys.exit(_service(options))
+
+
+def fail(message: str) -> NoReturn:
+    """Say why the process cannot start, and end it."""
+    logging.configure()
+    logging.logger().error(message)
+    logging.flush()
+    sys.exit(WRONG_USE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="reference", description=__doc__)
+    parser.add_argument(
+        "--version", action="version", version=importlib.metadata.version("blackhole-conformance")
+    )
+    roles = parser.add_subparsers(required=True, metavar="ROLE", parser_class=_Parser)
+    service = roles.add_parser("service", help="run one service in the foreground")
+    service.add_argument("name", choices=sorted(SERVICES), metavar="NAME")
+    service.add_argument("--config", required=True, type=Path, metavar="FILE")
+    service.add_argument("--version", default="", metavar="V", help="semantic version to run as")
+    return parser
+
+
+def _service(options: argparse.Namespace) -> int:
+    try:
+        settings = load(options.config, options.name, options.version)
+    except ConfigError as error:
+        fail(f"{options.config}: {error}")
+    run: Callable[..., int] = importlib.import_module(SERVICES[options.name]).run
+    return run(settings)

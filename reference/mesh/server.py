@@ -1,0 +1,144 @@
+"""A service process of the mesh: a gRPC server at a published socket, until SIGTERM.
+
+Life: open, publish, serve, drain, stop. Draining (PROC-6): health says
+NOT_SERVING, streams that never end by themselves are ended, the socket goes,
+and calls in flight have the grace period to finish.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+# gRPC's own messages go straight to standard error, where nobody may be reading.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ..config import Limits, Settings
+from .health import Health, HealthServicer
+from .pipeline import CallLog, Pipeline, Stage
+from .sockets import PublishedSocket, SocketError, permissions
+from .telemetry import logging
+
+OWN_HEADERS = 1024
+"""Bytes that gRPC's own headers may take beside the caller's metadata; seen: 700."""
+
+FAILED_START = 1
+"""Exit status of a start that its surroundings made impossible."""
+
+
+class StartError(Exception):
+    """The service cannot start; the message names the field or path."""
+
+
+class Service(Protocol):
+    """What a service brings to its process."""
+
+    full_names: Sequence[str]
+    """Names of its gRPC services."""
+
+    def add_to(self, server: Any) -> None:
+        """Register the servicers."""
+
+    def drain(self) -> None:
+        """End what would never end by itself."""
+
+
+Opener = Callable[[Settings, Health], AbstractAsyncContextManager[Service]]
+"""Opens a service's store and all it needs, and closes it after the last call."""
+
+
+def run(settings: Settings, opener: Opener) -> int:
+    """Run a service until SIGTERM or SIGINT; return the exit status.
+
+    Args:
+        settings: the configuration.
+        opener: makes the service.
+    """
+    logging.configure(service=settings.name, level=settings.log_level)
+    # All files and sockets of this process are its user's alone unless said otherwise.
+    os.umask(0o077)
+    try:
+        asyncio.run(serve(settings, opener))
+    except (StartError, SocketError) as error:
+        logging.logger().error(str(error))
+        return FAILED_START
+    finally:
+        logging.flush()
+    return 0
+
+
+async def serve(settings: Settings, opener: Opener) -> None:
+    """Serve until a signal asks to stop.
+
+    Raises:
+        StartError: the service cannot open what it needs.
+        SocketError: its socket cannot be published.
+    """
+    stop = stop_signal()
+    health = Health(settings.name)
+    path = PublishedSocket(settings.socket, permissions(settings.socket_group))
+    async with opener(settings, health) as service:
+        server = make_server(settings.limits, [CallLog()])
+        service.add_to(server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
+        add_reflection(server, service.full_names)
+        try:
+            with path.publishing() as private:
+                server.add_insecure_port(f"unix:{private}")
+                await server.start()
+            logging.logger().info("serving", socket=str(settings.socket))
+            await stop.wait()
+            logging.logger().info("draining", grace_period=settings.grace_period)
+            drain(health, service, path)
+        finally:
+            await server.stop(settings.grace_period)
+            path.withdraw()
+    logging.logger().info("stopped")
+
+
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; the second of them changes nothing (PROC-8)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def drain(health: Health, service: Service, path: PublishedSocket) -> None:
+    """Tell everybody that this process is going, and take no new connections."""
+    health.drain()
+    service.drain()
+    path.withdraw()
+
+
+def make_server(limits: Limits, stages: Sequence[Stage]) -> Any:
+    """Return a gRPC server with the pipeline and the limits."""
+    metadata = limits.metadata + OWN_HEADERS
+    return grpc.aio.server(
+        interceptors=[Pipeline(stages, limits.message)],
+        options=[
+            ("grpc.max_receive_message_length", limits.message),
+            # The pipeline refuses an answer that is too large, and knows why.
+            ("grpc.max_send_message_length", -1),
+            # With one limit above the other gRPC refuses some calls between them by chance.
+            ("grpc.max_metadata_size", metadata),
+            ("grpc.absolute_max_metadata_size", metadata),
+            # Callers may ping as often as they like: they are ours.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 0),
+            ("grpc.http2.max_ping_strikes", 0),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+
+
+def add_reflection(server: Any, names: Sequence[str]) -> None:
+    """Let callers ask for the schema (IDL-1)."""
+    from grpc_reflection.v1alpha import reflection
+
+    standard = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection([*names, standard, reflection.SERVICE_NAME], server)

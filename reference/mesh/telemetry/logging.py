@@ -1,0 +1,123 @@
+"""The log: JSON lines on standard error, which nobody has to read.
+
+A line is put into a bounded queue and written by a thread of its own, so that
+a full pipe stops that thread and nothing else (PROC-9). Lines that find the
+queue full are counted, and the count is told as soon as there is room.
+"""
+
+import os
+import queue
+import threading
+import time
+from typing import Any
+
+import structlog
+
+CAPACITY = 1000
+"""Lines that wait for a slow reader at most."""
+
+FLUSH = 0.2
+"""Seconds that the last lines may take to leave at the end."""
+
+
+class LineWriter:
+    """Writes lines to a descriptor in the background, and never makes the caller wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Start the thread that writes to `descriptor`."""
+        self._descriptor = descriptor
+        self._lines: queue.Queue[str] = queue.Queue(CAPACITY)
+        self._dropped = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def __repr__(self) -> str:
+        """Show how many lines wait, and how many were dropped."""
+        return f"LineWriter(waiting={self._lines.qsize()}, dropped={self._dropped})"
+
+    def msg(self, message: str) -> None:
+        """Take a line; structlog calls this."""
+        try:
+            self._lines.put_nowait(message)
+        except queue.Full:
+            self._dropped += 1
+
+    debug = info = warning = error = msg
+
+    def flush(self, seconds: float = FLUSH) -> None:
+        """Wait for the lines to leave, no longer than `seconds`."""
+        end = time.monotonic() + seconds
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                line += f'\n{{"level": "warning", "message": "{dropped} lines were dropped"}}'
+            try:
+                write_all(self._descriptor, f"{line}\n".encode())
+            except OSError:
+                # Nobody is there to be told.
+                pass
+            finally:
+                self._lines.task_done()
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of the data, in as many calls as it takes."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def claim_standard_streams() -> None:
+    """Open whatever is closed of descriptors 0 to 2.
+
+    Otherwise the next file or socket that is opened gets one of those numbers,
+    and whatever prints to "standard error" prints into a database.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+_writer: LineWriter | None = None
+
+
+def configure(*, service: str = "", level: str = "info") -> None:
+    """Set up the log of this process.
+
+    Args:
+        service: name that every line bears.
+        level: least level that is written: debug, info, warning or error.
+    """
+    global _writer  # noqa: PLW0603 - a process has one standard error
+    if _writer is None:
+        _writer = LineWriter(2)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _writer,
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def logger() -> Any:
+    """Return the logger of this process."""
+    return structlog.get_logger()
+
+
+def flush() -> None:
+    """Give the last lines a moment to leave."""
+    if _writer is not None:
+        _writer.flush()

@@ -1,0 +1,1 @@
+"""The services of the platform, each in a package of its own."""

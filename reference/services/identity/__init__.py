@@ -1,0 +1,1 @@
+"""The identity service: DIDs, kept durably, with a stream of their changes."""
