@@ -27,7 +27,7 @@ class Health:
 
     def __init__(self, name: str) -> None:
         """Start SERVING."""
-        self._names = frozenset(("", name))
+        self.names = frozenset(("", name))
         self._status: Status = SERVING
         self._draining = False
         self._changed = asyncio.Event()
@@ -38,7 +38,7 @@ class Health:
 
     def status(self, name: str) -> Status:
         """Return what a Check for a name says now."""
-        return self._status if name in self._names else SERVICE_UNKNOWN
+        return self._status if name in self.names else SERVICE_UNKNOWN
 
     def set(self, status: Status) -> None:
         """Change the status, and tell every Watch; while draining it stays NOT_SERVING."""
@@ -86,6 +86,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     ) -> health_pb2.HealthCheckResponse:
         """Say the status now; an unknown name is an answer, not an error (HLT-2)."""
         return health_pb2.HealthCheckResponse(status=self._health.status(request.service))
+
+    async def List(  # noqa: N802 - the method's name
+        self, _request: health_pb2.HealthListRequest, _context: Any
+    ) -> health_pb2.HealthListResponse:
+        """Say the status of every name."""
+        return health_pb2.HealthListResponse(
+            statuses={
+                name: health_pb2.HealthCheckResponse(status=self._health.status(name))
+                for name in self._health.names
+            }
+        )
 
     async def Watch(  # type: ignore[override] # noqa: N802 - grpc.aio's stream is an iterator
         self, request: health_pb2.HealthCheckRequest, _context: Any

@@ -33,7 +33,7 @@ class Call:
     """One call on its way through the pipeline."""
 
     method: str
-    metadata: dict[str, Any]
+    metadata: Sequence[tuple[str, str | bytes]]
     request_id: str
     started: float = field(default_factory=time.monotonic)
     code: grpc.StatusCode = grpc.StatusCode.OK
@@ -47,6 +47,44 @@ class Stage(Protocol):
 
     def done(self, call: Call) -> None:
         """Learn how the call ended."""
+
+
+class MetadataLimit:
+    """Refuses calls that bring too much metadata (ERR-5).
+
+    gRPC has such a limit too, but applies it only once the caller has acknowledged
+    the settings that announce it: the first call of a connection comes before that.
+
+    Args:
+        most: bytes, counted as HTTP/2 does: name, value and 32 more an entry.
+    """
+
+    ENTRY = 32
+    OWN = frozenset(("user-agent",))
+    """What gRPC itself sends, and shows among the metadata."""
+
+    def __init__(self, most: int) -> None:
+        """Remember the limit."""
+        self._most = most
+
+    def admit(self, call: Call) -> None:
+        """Count.
+
+        Raises:
+            ResourceExhaustedError: it is too much.
+        """
+        size = sum(
+            len(name) + len(value) + self.ENTRY
+            for name, value in call.metadata
+            if name not in self.OWN
+        )
+        if size > self._most:
+            raise ResourceExhaustedError(
+                f"the metadata has {size} bytes, the limit is {self._most}"
+            )
+
+    def done(self, call: Call) -> None:
+        """Nothing is kept."""
 
 
 class CallLog:
@@ -148,12 +186,10 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc.aio is 
         return data
 
     def _begin(self, method: str, context: Any) -> Call:
-        metadata = dict(context.invocation_metadata())
-        request_id = metadata.get(REQUEST_ID)
-        if not isinstance(request_id, str) or not _KEPT_REQUEST_ID.fullmatch(request_id):
-            request_id = str(uuid.uuid4())
-        context.set_trailing_metadata(((REQUEST_ID, request_id),))
-        return Call(method, metadata, request_id)
+        metadata = tuple(context.invocation_metadata())
+        call = Call(method, metadata, request_id(metadata))
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        return call
 
     def _admit(self, call: Call) -> None:
         for stage in self._stages:
@@ -178,6 +214,14 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc.aio is 
         await context.abort(
             status.code, status.message, ((REQUEST_ID, call.request_id), *status.trailers)
         )
+
+
+def request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    """Return the caller's request ID, or a new one."""
+    for name, value in metadata:
+        if name == REQUEST_ID and isinstance(value, str) and _KEPT_REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid.uuid4())
 
 
 def decode(raw: bytes, deserialize: Callable[[bytes], Any]) -> Any:

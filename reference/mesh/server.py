@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..config import Limits, Settings
 from .health import Health, HealthServicer
-from .pipeline import CallLog, Pipeline, Stage
+from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
 from .sockets import PublishedSocket, SocketError, permissions
 from .telemetry import logging
 
@@ -83,7 +83,7 @@ async def serve(settings: Settings, opener: Opener) -> None:
     health = Health(settings.name)
     path = PublishedSocket(settings.socket, permissions(settings.socket_group))
     async with opener(settings, health) as service:
-        server = make_server(settings.limits, [CallLog()])
+        server = make_server(settings.limits, [CallLog(), MetadataLimit(settings.limits.metadata)])
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)
@@ -125,7 +125,8 @@ def make_server(limits: Limits, stages: Sequence[Stage]) -> Any:
             ("grpc.max_receive_message_length", limits.message),
             # The pipeline refuses an answer that is too large, and knows why.
             ("grpc.max_send_message_length", -1),
-            # With one limit above the other gRPC refuses some calls between them by chance.
+            # The pipeline refuses what is above the exact limit; this keeps it from being read.
+            # With one of the two above the other gRPC refuses some calls between by chance.
             ("grpc.max_metadata_size", metadata),
             ("grpc.absolute_max_metadata_size", metadata),
             # Callers may ping as often as they like: they are ours.

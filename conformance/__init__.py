@@ -1,0 +1,1 @@
+"""The conformance suite of the Blackhole RPC architecture: `pytest conformance/ --impl=NAME`."""

@@ -1,0 +1,8 @@
+"""The suite as pytest sees it: its options, its judge, its reports, its fixtures."""
+
+pytest_plugins = [
+    "conformance.harness.judge",
+    "conformance.harness.reporting",
+    "conformance.harness.options",
+    "conformance.harness.fixtures",
+]

@@ -1,0 +1,1 @@
+"""What the tests are made of: implementations, processes, calls, faults, verdicts, reports."""

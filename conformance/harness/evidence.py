@@ -1,0 +1,78 @@
+"""Evidence: what a stranger needs to see a failure, written before anything is cleaned up."""
+
+import datetime
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from .judging import Story
+from .requirements import Requirement
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+_LONGEST_NAME = 100
+"""Characters of a test's directory at most: parameters can be whole request bodies."""
+
+
+def clear(report: Path, names: Iterable[str]) -> None:
+    """Remove the evidence of an earlier run."""
+    for name in names:
+        shutil.rmtree(report / name, ignore_errors=True)
+
+
+def place(report: Path, requirement: Requirement, test: str) -> Path:
+    """Return the directory of one test's evidence."""
+    return report / requirement.id / _UNSAFE.sub("-", test)[:_LONGEST_NAME].strip("-")
+
+
+def write(directory: Path, requirement: Requirement, test: str, story: Story, failure: str) -> None:
+    """Write the evidence of one failed test."""
+    directory.mkdir(parents=True, exist_ok=True)
+    texts: list[str] = []
+    for name, content in story.attachments.items():
+        data = content() if callable(content) else content
+        if isinstance(data, str):
+            texts.append(data)
+            data = data.encode(errors="replace")
+        (directory / _UNSAFE.sub("-", name)).write_bytes(data)
+    (directory / "timeline.txt").write_text(
+        "\n".join(timeline(story.steps, texts)) + "\n", encoding="utf-8"
+    )
+    (directory / "story.md").write_text(_story(requirement, test, failure), encoding="utf-8")
+
+
+def timeline(steps: Sequence[tuple[float, str]], logs: Iterable[str]) -> list[str]:
+    """Merge what the suite did with what the implementation logged, by wall-clock time."""
+    events = [(moment, f"suite  {step}") for moment, step in steps]
+    events += [event for log in logs for event in _logged(log)]
+    return [
+        f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%H:%M:%S.%f}  {text}"
+        for moment, text in sorted(events)
+    ]
+
+
+def _logged(log: str) -> Iterator[tuple[float, str]]:
+    for line in log.splitlines():
+        try:
+            record = json.loads(line)
+            moment = datetime.datetime.fromisoformat(record["time"]).timestamp()
+        except (ValueError, TypeError, KeyError):
+            continue
+        yield moment, f"log    {line}"
+
+
+def _story(requirement: Requirement, test: str, failure: str) -> str:
+    steps = "\n".join(f"{n}. {step}" for n, step in enumerate(requirement.procedure, start=1))
+    asserts = "\n".join(f"- {text}" for text in requirement.asserts)
+    return (
+        f"# {requirement.id}: {requirement.title}\n\n"
+        f"{requirement.level} · {requirement.basis} · {requirement.source}"
+        f" · {requirement.anchor}\n\n"
+        f"{requirement.purpose}\n\n"
+        f"Preconditions: {requirement.preconditions}\n\n"
+        f"## Procedure\n\n{steps}\n\n"
+        f"## Asserts\n\n{asserts}\n\n"
+        f"## {test}\n\n```\n{failure}\n```\n"
+    )

@@ -1,0 +1,123 @@
+"""The words that tests are written in."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from . import bounds, judge
+from .identity import Identity
+from .judging import NonConformance, attach, not_run, untestable
+from .nodes import Node, peer_credentials
+from .options import ATTACHED, WORKDIR
+
+TRANSPORTS = ("unix",)
+"""Transports that every service-side requirement runs on."""
+
+_SETTLE = 2.0
+"""Seconds for gRPC to give back the descriptors of a channel that was closed; seen: 0.1."""
+
+_OWN_DESCRIPTORS = 8
+"""Descriptors that gRPC may keep for itself once a first channel was made."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def jitter() -> bounds.HostJitter:
+    """Measure how late this host wakes a sleeper."""
+    await bounds.JITTER.measure()
+    return bounds.JITTER
+
+
+@pytest.fixture(scope="session", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """How the service under test is reached."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def node(request: pytest.FixtureRequest, transport: str) -> AsyncIterator[Node]:
+    """Directories and a configuration of the test's own, to start processes with."""
+    del transport
+    if request.config.stash[ATTACHED]:
+        not_run("attached: the suite cannot start or restart a service that the user started")
+    node = Node(
+        request.config.stash[judge.IMPLEMENTATION],
+        request.config.stash[WORKDIR],
+        request.config.getoption("start_timeout"),
+    )
+    yield node
+    await node.close()
+
+
+@pytest.fixture(scope="session")
+async def shared_identity(
+    request: pytest.FixtureRequest, transport: str
+) -> AsyncIterator[Identity | Exception]:
+    """One running identity service for all tests that destroy nothing."""
+    del transport
+    if attached := request.config.stash[ATTACHED].get("identity"):
+        service = Identity(attached, None, bounds.DEADLINE)
+        yield service
+        await service.channel.close()
+        return
+    node = Node(
+        request.config.stash[judge.IMPLEMENTATION],
+        request.config.stash[WORKDIR],
+        request.config.getoption("start_timeout"),
+    )
+    try:
+        yield await node.start()
+    except NonConformance as problem:
+        yield problem
+    await node.close()
+
+
+@pytest.fixture
+async def identity(shared_identity: Identity | Exception) -> AsyncIterator[Identity]:
+    """A running identity service that served before the test, and must serve after it."""
+    if isinstance(shared_identity, Exception):
+        untestable(f"the service does not start: {shared_identity}")
+    try:
+        await shared_identity.lives()
+    except NonConformance as problem:
+        untestable(f"the service does not serve: {problem}")
+    before = peer_credentials(shared_identity.path)
+    if shared_identity.has_process:
+        attach("service.txt", shared_identity.process.story)
+
+    yield shared_identity
+
+    await shared_identity.lives()
+    after = peer_credentials(shared_identity.path)
+    if after != before:
+        raise NonConformance(what="PID and user of the service", expected=before, observed=after)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
+    """Make sure that a test leaves no descriptors and no processes of the suite's behind.
+
+    Raises:
+        RuntimeError: it did, which is an error of the suite's own.
+    """
+    before, children = _open_descriptors(), _children()
+    yield
+    end = time.monotonic() + _SETTLE + jitter.seconds
+    while (more := _open_descriptors() - before) > _OWN_DESCRIPTORS and time.monotonic() < end:
+        await asyncio.sleep(bounds.POLL)
+    if more > _OWN_DESCRIPTORS:
+        raise RuntimeError(f"the test left {more} descriptors open")
+    if left := _children() - children:
+        raise RuntimeError(f"the test left processes behind: {sorted(left)}")
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+

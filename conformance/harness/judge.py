@@ -1,0 +1,267 @@
+"""The judge: finds each test's requirement, and turns what a test raises into a verdict.
+
+A pytest plugin. Its verdicts travel with the test reports, from the process that
+ran a test to the one that reports (`reporting`).
+"""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import evidence, judging
+from .failure_text import failure
+from .implementation import Implementation
+from .judging import Inconclusive, NonConformance, NotRun, Untestable
+from .places import SPECIFICATION
+from .requirements import Requirement, SpecificationError, load
+from .verdicts import Verdict, of_test, worst
+
+IMPLEMENTATION = pytest.StashKey[Implementation]()
+"""What is judged."""
+
+VERSION = pytest.StashKey[str]()
+"""What it says of its version."""
+
+SEED = pytest.StashKey[int]()
+"""Seed of everything that is generated."""
+
+PREFLIGHT_FAILURE = pytest.StashKey[str]()
+"""Why nothing can be judged; absent when something can."""
+
+_REQUIREMENTS = pytest.StashKey[dict[str, Requirement]]()
+_OWN = pytest.StashKey[Requirement]()
+_PRESET = pytest.StashKey[tuple[Verdict, str]]()
+_SAID = pytest.StashKey["_Said"]()
+
+_DOCSTRING = re.compile(r"(?P<id>[A-Z]+-\d+): \S")
+_TYPES: dict[type[BaseException], Verdict] = {
+    NonConformance: Verdict.FAIL,
+    Untestable: Verdict.UNTESTABLE,
+    NotRun: Verdict.NOT_RUN,
+    Inconclusive: Verdict.INCONCLUSIVE,
+}
+_LETTERS = {
+    Verdict.WARN: "W",
+    Verdict.NOT_CLAIMED: "n",
+    Verdict.NOT_RUN: "s",
+    Verdict.KNOWN_FAILURE: "k",
+    Verdict.INCONCLUSIVE: "I",
+    Verdict.UNTESTABLE: "U",
+    Verdict.FAIL: "F",
+    Verdict.HARNESS_ERROR: "E",
+}
+
+
+@dataclass(slots=True)
+class _Said:
+    """What was said of one test so far."""
+
+    story: judging.Story
+    verdicts: list[Verdict] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _Preset(pytest.skip.Exception):
+    """The verdict of a test is known before it runs."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of judging and reporting."""
+    group = parser.getgroup("conformance")
+    group.addoption(
+        "--report", metavar="DIR", help="where reports go; default: .conformance/<implementation>/"
+    )
+    group.addoption(
+        "--specification", metavar="FILE", default=str(SPECIFICATION), help="the normative text"
+    )
+
+
+def specification(config: pytest.Config) -> dict[str, Requirement]:
+    """Return the requirements, read once.
+
+    Raises:
+        pytest.UsageError: the text breaks its form.
+    """
+    if _REQUIREMENTS not in config.stash:
+        try:
+            config.stash[_REQUIREMENTS] = load(Path(config.getoption("specification")))
+        except (OSError, SpecificationError) as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_REQUIREMENTS]
+
+
+def report_directory(config: pytest.Config) -> Path:
+    """Return where reports and evidence go."""
+    if given := config.getoption("report"):
+        return Path(given)
+    return Path(".conformance") / config.stash[IMPLEMENTATION].name
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Find each test's requirement, order the tests like the text, and preset verdicts.
+
+    Raises:
+        pytest.UsageError: a test names no requirement, or another in its name.
+    """
+    requirements = specification(config)
+    order = list(requirements)
+    problems: list[str] = []
+    for item in items:
+        try:
+            item.stash[_OWN] = _requirement_of(item, requirements)
+        except ValueError as problem:
+            problems.append(f"{item.nodeid}: {problem}")
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+    items.sort(key=lambda item: order.index(item.stash[_OWN].id))
+    for item in items:
+        if preset := _preset(config, item.stash[_OWN]):
+            item.stash[_PRESET] = preset
+
+
+def _requirement_of(item: pytest.Item, requirements: dict[str, Requirement]) -> Requirement:
+    function: Any = getattr(item, "obj", None)
+    match = _DOCSTRING.match(function.__doc__ or "")
+    if match is None:
+        raise ValueError("its docstring does not begin with the ID of a requirement")
+    if (requirement := requirements.get(match["id"])) is None:
+        raise ValueError(f"there is no requirement {match['id']}")
+    if not function.__name__.startswith(f"test_{requirement.expression.lower()}"):
+        raise ValueError(f"its name does not begin with test_{requirement.expression.lower()}")
+    return requirement
+
+
+def _preset(config: pytest.Config, requirement: Requirement) -> tuple[Verdict, str] | None:
+    implementation = config.stash[IMPLEMENTATION]
+    if not implementation.claimed(requirement):
+        return Verdict.NOT_CLAIMED, f"profile {requirement.profile} is not claimed"
+    if PREFLIGHT_FAILURE in config.stash:
+        return Verdict.UNTESTABLE, "the implementation did not become ready in the preflight"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin the test's story; skip the body where the verdict is known."""
+    item.stash[_SAID] = _Said(judging.begin())
+    if _PRESET in item.stash:
+        raise _Preset(item.stash[_PRESET][1])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn what a phase of a test raised into a verdict, with evidence."""
+    report = yield
+    said = item.stash[_SAID]
+    said.seconds += report.duration
+    if call.excinfo is not None:
+        verdict, error = _classify(item, call.excinfo.value, call.when)
+        verdict = of_test(verdict, item.stash[_OWN].level)
+        said.verdicts.append(verdict)
+        said.reasons.append(str(error) or type(error).__name__)
+        _tell(report, item, verdict, error)
+    elif call.when == "call":
+        said.verdicts.append(Verdict.PASS)
+        said.reasons.append("")
+    if call.when == "teardown":
+        final = worst(said.verdicts)
+        report.user_properties += [
+            ("requirement", item.stash[_OWN].id),
+            ("verdict", str(final)),
+            ("reason", said.reasons[said.verdicts.index(final)]),
+            ("seconds", round(said.seconds, 4)),
+        ]
+    return report
+
+
+def _tell(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, error: Any) -> None:
+    """Make pytest's report of a phase say what the verdict says."""
+    requirement = item.stash[_OWN]
+    known = {one.id: one.reason for one in item.config.stash[IMPLEMENTATION].known_failures}
+    report.verdict = str(verdict)  # type: ignore[attr-defined]
+    if isinstance(error, NonConformance):
+        report.longrepr = _failure(item, verdict, error)
+    elif verdict is not Verdict.HARNESS_ERROR or not report.longrepr:
+        report.longrepr = f"{requirement.id}  {requirement.title}\n  {verdict}: {error}"
+    if verdict in (Verdict.FAIL, Verdict.WARN) and requirement.id in known:
+        report.verdict = str(Verdict.KNOWN_FAILURE)  # type: ignore[attr-defined]
+        report.outcome = "skipped"
+        report.wasxfail = f"known failure: {known[requirement.id]}"
+    elif verdict.red:
+        report.outcome = "failed"
+    elif verdict is Verdict.WARN:
+        report.outcome = "passed"
+        report.sections.append(("warning", str(report.longrepr)))
+        report.longrepr = None
+    else:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"{verdict}: {error}")
+
+
+def _failure(item: pytest.Item, verdict: Verdict, error: NonConformance) -> str:
+    """Write the evidence, and return the text of a failure."""
+    requirement, story = item.stash[_OWN], item.stash[_SAID].story
+    directory = report_directory(item.config)
+    place = evidence.place(directory, requirement, item.name)
+    text = failure(
+        requirement,
+        error,
+        story,
+        evidence=place,
+        again=_again(item, requirement),
+        verdict=verdict,
+    )
+    evidence.write(place, requirement, item.name, story, text)
+    return text
+
+
+def _classify(item: pytest.Item, error: BaseException, when: str) -> tuple[Verdict, BaseException]:
+    """Return what an exception means, and the one that says so."""
+    if isinstance(error, _Preset):
+        return item.stash[_PRESET][0], error
+    for one in _unpacked(error):
+        for kind, verdict in _TYPES.items():
+            if isinstance(one, kind):
+                # What a test builds on is not what it judges.
+                built_on = when == "setup" and verdict is Verdict.FAIL
+                return (Verdict.UNTESTABLE if built_on else verdict), one
+    return Verdict.HARNESS_ERROR, error
+
+
+def _unpacked(error: BaseException) -> list[BaseException]:
+    """Return an exception, or those in its group: hypothesis groups what it saw fail once."""
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for one in error.exceptions for inner in _unpacked(one)]
+    return [error]
+
+
+def _again(item: pytest.Item, requirement: Requirement) -> str:
+    config = item.config
+    words = ["pytest conformance/"]
+    if config.getoption("impl"):
+        words.append(f"--impl={config.getoption('impl')}")
+    words += [f"--attach={text}" for text in config.getoption("attach")]
+    words.append(f"-k {requirement.expression}")
+    if hasattr(getattr(item, "obj", None), "hypothesis"):
+        words.append(f"--hypothesis-seed={config.stash[SEED]}")
+    return " ".join(words)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Show the verdict where pytest would show its own words."""
+    if not (said := getattr(report, "verdict", None)):
+        return None
+    verdict = Verdict(said)
+    category = "failed" if verdict.red else said.lower()
+    return category, _LETTERS.get(verdict, "?"), (said, {"red": verdict.red})

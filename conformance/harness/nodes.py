@@ -1,0 +1,218 @@
+"""A node of the suite: private directories, a configuration, and the processes that use them."""
+
+import itertools
+import json
+import shutil
+import socket
+import stat
+import struct
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from blackhole.config.v1.config_pb2 import NodeConfig
+from google.protobuf import json_format
+
+from . import bounds
+from .identity import Identity
+from .implementation import Implementation
+from .judging import NonConformance, attach, did
+from .processes import Exit, Process, Streams, spawn
+
+LONGEST_SOCKET = 107
+"""Bytes of a socket's path at most: sun_path less its final NUL."""
+
+_TEST_SETTINGS: Mapping[str, Any] = {
+    "services": {"identity": {}},
+    "grace_period": "5s",
+    "health": {"watch_interval": "0.2s"},
+    "identity": {"resolver_base_uri": "blackhole://suite.test/v1/identity/dids"},
+}
+"""What the suite configures besides the directories, for speed and to be recognised."""
+
+Settings = Mapping[str, Any]
+
+
+class Node:
+    """Directories of its own, one configuration, and what was started with it."""
+
+    def __init__(self, implementation: Implementation, workdir: Path, start_timeout: float) -> None:
+        """Make the directories below `workdir`; nothing is started."""
+        self.implementation = implementation
+        self.start_timeout = start_timeout
+        # The shortest of names, because sockets live below it.
+        self.directory = Path(tempfile.mkdtemp(prefix="bh", dir=workdir))
+        self.logs = self.directory / "logs"
+        self.logs.mkdir()
+        self.socket_dir = self.directory / "s"
+        self.data_dir = self.directory / "data"
+        self.processes: list[Process] = []
+        self.services: list[Identity] = []
+        self._numbers = itertools.count(1)
+
+    def __repr__(self) -> str:
+        """Show where it lives and what runs."""
+        return f"Node({str(self.directory)!r}, {self.processes})"
+
+    def socket(self, name: str = "identity") -> Path:
+        """Return the path of a service's socket."""
+        return self.socket_dir / f"{name}.sock"
+
+    def settings(self, changes: Settings | None = None) -> dict[str, Any]:
+        """Return the configuration as ProtoJSON, with changes merged in, field by field."""
+        base = {"socket_dir": str(self.socket_dir), "data_dir": str(self.data_dir)}
+        return _merged(_merged(base, _TEST_SETTINGS), changes or {})
+
+    def write(self, settings: Settings) -> Path:
+        """Write a configuration file that obeys the schema."""
+        json_format.ParseDict(dict(settings), NodeConfig())
+        return self.write_unchecked(settings)
+
+    def write_unchecked(self, settings: Settings | str) -> Path:
+        """Write a configuration file: settings as JSON, or a text as it is."""
+        file = self.directory / f"config{next(self._numbers)}.json"
+        file.write_text(
+            settings if isinstance(settings, str) else json.dumps(settings), encoding="utf-8"
+        )
+        return file
+
+    def run(
+        self,
+        *arguments: str,
+        umask: int = 0o022,
+        streams: Streams | None = None,
+        wrapper: Sequence[str] = (),
+    ) -> Process:
+        """Start the implementation with arguments, and wait for nothing."""
+        name = f"{next(self._numbers)}-{'-'.join(arguments[:2])}"
+        process = spawn(
+            self.implementation,
+            arguments,
+            name=name,
+            logs=self.logs,
+            umask=umask,
+            streams=streams,
+            wrapper=wrapper,
+        )
+        self.processes.append(process)
+        attach(f"{name}.txt", process.story)
+        return process
+
+    def begin(self, changes: Settings | None = None, **how: Any) -> Identity:
+        """Start the identity service with settings changed, and wait for nothing."""
+        settings = self.settings(changes)
+        process = self.run(
+            "service", "identity", "--config", str(self.write(settings)), **how
+        )
+        service = Identity(
+            path=Path(settings["socket_dir"]) / "identity.sock",
+            process=process,
+            grace=float(settings["grace_period"].removesuffix("s")),
+        )
+        self.services.append(service)
+        return service
+
+    async def start(self, changes: Settings | None = None, **how: Any) -> Identity:
+        """Start the identity service with settings changed, and wait until it is ready.
+
+        Raises:
+            NonConformance: it ended or did not become ready in time; holds the exact command,
+                its exit status and the end of what it printed.
+        """
+        service = self.begin(changes, **how)
+        await service.ready(self.start_timeout)
+        return service
+
+    async def refused(self, *arguments: str) -> Exit:
+        """Run the implementation with arguments that it must refuse.
+
+        Raises:
+            NonConformance: it did not end in time, or with status 0.
+        """
+        process = self.run(*arguments)
+        ended = await process.ended(bounds.START_ERROR)
+        if ended.status == 0:
+            raise NonConformance(
+                what="exit status of a start that must fail", expected="not 0", observed="0"
+            )
+        return ended
+
+    async def refuses(self, changes: Settings | None = None) -> Exit:
+        """Start the identity service, with settings changed, where it must refuse to start."""
+        config = self.write(self.settings(changes))
+        return await self.refused("service", "identity", "--config", str(config))
+
+    async def close(self) -> None:
+        """End whatever still runs, check that it ended well, and remove everything.
+
+        Raises:
+            NonConformance: a process ignored SIGTERM, or left processes or its socket behind.
+        """
+        problems: list[NonConformance] = []
+        for service in self.services:
+            await service.channel.close()
+        for process in self.processes:
+            family = process.family()
+            try:
+                await process.end(bounds.DEADLINE)
+            except NonConformance as problem:
+                problems.append(problem)
+            problems += [
+                NonConformance(
+                    what=f"processes left behind by {process.name}",
+                    expected="none",
+                    observed=f"{orphan.pid} {' '.join(orphan.cmdline())}",
+                )
+                for orphan in family
+                if orphan.is_running() and orphan.status() != "zombie"
+            ]
+            attach(f"{process.name}.txt", process.story())
+        shutil.rmtree(self.directory)
+        if problems:
+            raise problems[0]
+
+    def gone(self) -> None:
+        """Rename `data_dir` away: every store of the node is gone."""
+        did("renamed data_dir away")
+        self.data_dir.rename(self.data_dir.with_name("away"))
+
+    def back(self) -> None:
+        """Rename `data_dir` back."""
+        did("renamed data_dir back")
+        self.data_dir.with_name("away").rename(self.data_dir)
+
+    def leftovers(self) -> list[str]:
+        """Return the names of all files in `socket_dir`."""
+        if not self.socket_dir.is_dir():
+            return []
+        return sorted(file.name for file in self.socket_dir.iterdir())
+
+
+def identity_of_file(path: Path) -> tuple[str, int, int] | None:
+    """Return kind, device and inode of what is at a path, None when nothing is."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return stat.filemode(found.st_mode)[0], found.st_dev, found.st_ino
+
+
+def peer_credentials(path: Path) -> tuple[int, int]:
+    """Connect to a Unix socket, and return PID and user ID of the process behind it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(bounds.PROMPT)
+        connection.connect(str(path))
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, user, _ = struct.unpack("3i", raw)
+    return pid, user
+
+
+def _merged(base: Settings, changes: Settings) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = _merged(merged[name], value)
+        else:
+            merged[name] = value
+    return merged

@@ -1,0 +1,204 @@
+"""The suite's own options, and what is done with them before the first test."""
+
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+
+from . import judge, reporting
+from .implementation import Implementation, ManifestError, find, load
+from .preflight import run_preflight, workdir_problem
+from .verdicts import ExitStatus
+
+WORKDIR = pytest.StashKey[Path]()
+"""Where nodes make their directories."""
+
+ATTACHED = pytest.StashKey[dict[str, Path]]()
+"""Sockets of services that the user started, by name."""
+
+BODIES_A_ROUND = 25
+"""Request bodies that one hypothesis example of ERR-3 sends, all at once."""
+
+_WORKER = "workerinput"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("conformance")
+    group.addoption(
+        "--impl", metavar="NAME|PATH", help="implementation to judge: a known name or a manifest"
+    )
+    group.addoption(
+        "--attach",
+        metavar="NAME=unix:///PATH",
+        action="append",
+        default=[],
+        help="judge a service that already runs, say under a debugger",
+    )
+    group.addoption(
+        "--smoke", action="store_true", help="only start, use and stop one service, then end"
+    )
+    group.addoption(
+        "--no-preflight", action="store_true", help="run every test even if nothing starts"
+    )
+    group.addoption(
+        "--start-timeout", type=float, default=10.0, metavar="S", help="seconds to become ready"
+    )
+    group.addoption(
+        "--workdir", metavar="DIR", help="where nodes live; default: the temporary directory"
+    )
+    group.addoption(
+        "--examples", type=int, default=1000, metavar="N", help="request bodies a method (ERR-3)"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the manifest and refuse what cannot be used, before any test.
+
+    Raises:
+        pytest.UsageError: says which option or field, and why.
+    """
+    if config.getoption("help") or config.getoption("version"):
+        return
+    workdir = Path(config.getoption("workdir") or tempfile.gettempdir())
+    if problem := workdir_problem(workdir):
+        raise pytest.UsageError(problem)
+    config.stash[WORKDIR] = workdir
+    config.stash[ATTACHED] = dict(_attached(text) for text in config.getoption("attach"))
+    config.stash[judge.IMPLEMENTATION] = _implementation(config)
+    _seed(config)
+    examples = max(1, config.getoption("examples") // BODIES_A_ROUND)
+    hypothesis.settings.register_profile(
+        "conformance",
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        report_multiple_bugs=False,
+        # What fails is told whole: shrinking would call a service that misbehaves for minutes.
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    hypothesis.settings.load_profile("conformance")
+    config.stash[judge.VERSION] = _once(config, "version", _version)
+    reporting.begin(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Build, smoke, or run the preflight, once and not in every worker."""
+    config = session.config
+    if config.option.collectonly or config.stash[ATTACHED]:
+        return
+    if config.getoption("smoke"):
+        _smoke(config)
+    if not config.getoption("no_preflight"):
+        failure = _once(config, "preflight", _preflight)
+        if failure:
+            config.stash[judge.PREFLIGHT_FAILURE] = failure
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell an xdist worker what was found out once."""
+    config: pytest.Config = node.config  # type: ignore[attr-defined]
+    node.workerinput["conformance"] = {  # type: ignore[attr-defined]
+        "version": config.stash[judge.VERSION],
+        "preflight": config.stash.get(judge.PREFLIGHT_FAILURE, ""),
+        "seed": config.stash[judge.SEED],
+    }
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name what is judged, and how to see the same again."""
+    implementation = config.stash[judge.IMPLEMENTATION]
+    return (
+        f"implementation: {implementation.name} {config.stash[judge.VERSION]}"
+        f" ({implementation.language}), claims: {', '.join(implementation.claims)}\n"
+        f"seed: {config.stash[judge.SEED]} (repeat with"
+        f" --hypothesis-seed={config.stash[judge.SEED]})"
+    )
+
+
+def _implementation(config: pytest.Config) -> Implementation:
+    name = config.getoption("impl")
+    if not name and config.stash[ATTACHED]:
+        return Implementation(
+            name="attached", language="unknown", command=(), cwd=Path(), claims=("service",)
+        )
+    if not name:
+        raise pytest.UsageError("--impl=NAME|PATH says which implementation to judge")
+    try:
+        return load(find(name), judge.specification(config))
+    except ManifestError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _attached(text: str) -> tuple[str, Path]:
+    name, separator, target = text.partition("=")
+    address = urlsplit(target)
+    if not separator or name != "identity" or address.scheme != "unix" or not address.path:
+        raise pytest.UsageError(
+            f"--attach: {text!r} is not identity=unix:///PATH"
+        )
+    if not Path(address.path).is_socket():
+        raise pytest.UsageError(f"--attach: there is no socket {address.path}")
+    return name, Path(address.path)
+
+
+def _seed(config: pytest.Config) -> None:
+    given = config.getoption("hypothesis_seed", None)
+    if hasattr(config, _WORKER):
+        given = config.workerinput["conformance"]["seed"]
+    config.stash[judge.SEED] = (
+        int(given) if given not in (None, "random") else random.SystemRandom().randrange(1 << 32)
+    )
+    config.option.hypothesis_seed = str(config.stash[judge.SEED])
+
+
+def _once(config: pytest.Config, what: str, find_out: Callable[[pytest.Config], str]) -> str:
+    """Find something out in the controlling process, and only there."""
+    if hasattr(config, _WORKER):
+        return str(config.workerinput["conformance"][what])
+    return find_out(config)
+
+
+def _version(config: pytest.Config) -> str:
+    implementation = config.stash[judge.IMPLEMENTATION]
+    try:
+        implementation.run_build()
+        return implementation.version()
+    except ManifestError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _preflight(config: pytest.Config) -> str:
+    return (
+        run_preflight(
+            config.stash[judge.IMPLEMENTATION],
+            config.stash[WORKDIR],
+            config.getoption("start_timeout"),
+        )
+        or ""
+    )
+
+
+def _smoke(config: pytest.Config) -> None:
+    implementation = config.stash[judge.IMPLEMENTATION]
+    print(f"smoke test of {implementation.name}: {' '.join(implementation.command)}")
+    failure = run_preflight(
+        implementation,
+        config.stash[WORKDIR],
+        config.getoption("start_timeout"),
+        full=True,
+        tell=lambda step: print(f"  ok    {step}"),
+    )
+    if failure:
+        print(f"  FAIL  {failure}")
+        pytest.exit("the adapter is broken: nothing was judged", ExitStatus.NOT_STARTED)
+    pytest.exit("the adapter works: run without --smoke to judge it", 0)

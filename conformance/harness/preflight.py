@@ -1,0 +1,90 @@
+"""The preflight: can this implementation be started at all?
+
+Runs once, before any test, so that a broken adapter is told once and exactly,
+and not by every test in its own words. `--smoke` is the preflight alone, with
+each step shown.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from . import bounds
+from .implementation import Implementation
+from .judging import NonConformance
+from .nodes import LONGEST_SOCKET, Node
+from .processes import Process
+
+LONGEST_NAME = len("/bh12345678/s/identity.sock")
+"""What the suite's own directories add to the path of the working directory."""
+
+
+async def preflight(
+    implementation: Implementation,
+    workdir: Path,
+    start_timeout: float,
+    *,
+    full: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> str | None:
+    """Start the identity service and ask for its health; with `full`, also use and stop it.
+
+    Args:
+        implementation: what to start.
+        workdir: where the node's directories go.
+        start_timeout: seconds for the service to become ready.
+        full: whether to go on after SERVING.
+        tell: is told each step that worked.
+
+    Returns:
+        None, or what went wrong: the step, the exact command, exit status and streams.
+    """
+    node = Node(implementation, workdir, start_timeout)
+    try:
+        try:
+            await bounds.JITTER.measure()
+            service = await node.start()
+            tell("started, and SERVING at its socket")
+            if full:
+                await service.lives()
+                tell("created a DID and resolved it")
+                ended = await service.stop()
+                if ended.status != 0:
+                    return f"exit status {ended.status} after SIGTERM\n{_story(node.processes)}"
+                tell("SIGTERM ended it with status 0")
+        finally:
+            await node.close()
+    except NonConformance as problem:
+        return f"{problem.what}: expected {problem.expected}, observed {problem.observed}"
+    except OSError as error:
+        return f"{error}\n{_story(node.processes)}"
+    return None
+
+
+def run_preflight(
+    implementation: Implementation,
+    workdir: Path,
+    start_timeout: float,
+    *,
+    full: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> str | None:
+    """Run the preflight outside of any event loop."""
+    return asyncio.run(preflight(implementation, workdir, start_timeout, full=full, tell=tell))
+
+
+def workdir_problem(workdir: Path) -> str | None:
+    """Return why sockets cannot live below a directory, None if they can."""
+    if not workdir.is_dir():
+        return f"--workdir: there is no directory {workdir}"
+    length = len(str(workdir.resolve()).encode()) + LONGEST_NAME
+    if length > LONGEST_SOCKET:
+        return (
+            f"--workdir: sockets below {workdir} would have paths of {length} bytes;"
+            f" a Unix socket's is {LONGEST_SOCKET} at most: give a shorter --workdir"
+        )
+    return None
+
+
+def _story(processes: list[Process]) -> str:
+    return "\n".join(process.story() for process in processes)

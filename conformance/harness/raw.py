@@ -1,0 +1,281 @@
+"""HTTP/2 by hand: calls held half-sent, headers that no gRPC library would send.
+
+Built on h2 for the state of the connection; what is sent on a stream is up to
+the caller.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+from google.protobuf.message import Message
+
+from . import bounds
+from .judging import NonConformance
+
+Header = tuple[str, str]
+
+_PREFIX = struct.Struct(">?I")
+
+_FRAME_HEADER = 9
+_GOAWAY = 7
+"""Bytes of a frame's header, and the type of a GOAWAY frame (RFC 9113, 4.1 and 6.8)."""
+
+
+def framed(message: Message | bytes) -> bytes:
+    """Return a message with gRPC's five-byte prefix, uncompressed."""
+    body = message if isinstance(message, bytes) else message.SerializeToString()
+    return _PREFIX.pack(False, len(body)) + body
+
+
+@dataclass(slots=True)
+class RawAnswer:
+    """What arrived on one stream so far."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    trailers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    ended: bool = False
+    reset: int | None = None
+    """Error code of RST_STREAM."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.ended or self.reset is not None
+
+    @property
+    def grpc_status(self) -> str | None:
+        """The `grpc-status`, wherever it stood."""
+        return self.trailers.get("grpc-status", self.headers.get("grpc-status"))
+
+    def messages(self) -> list[bytes]:
+        """Return the whole messages in the body, without their prefixes."""
+        found, rest = [], self.body
+        while len(rest) >= _PREFIX.size:
+            _, length = _PREFIX.unpack_from(rest)
+            found.append(rest[_PREFIX.size : _PREFIX.size + length])
+            rest = rest[_PREFIX.size + length :]
+        return found
+
+
+class RawConnection:
+    """One HTTP/2 connection to a Unix socket.
+
+    Use as a context manager. Frames are read in the background, and answered
+    where HTTP/2 asks for it (SETTINGS, PING, flow control).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember where to connect."""
+        self._path = path
+        self._answers: dict[int, RawAnswer] = {}
+        self.first_frame: int | None = None
+        """Type of the first frame that came."""
+        self.goaway = False
+        """Whether GOAWAY came."""
+        self.closed = False
+        """Whether the peer closed the connection."""
+        self._partial = b""
+        self._changed = asyncio.Condition()
+        self._h2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(
+                client_side=True,
+                header_encoding="latin-1",
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+
+    def __repr__(self) -> str:
+        """Show the connection and its streams."""
+        return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {self._answers})"
+
+    async def __aenter__(self) -> "RawConnection":
+        """Connect and send the preface."""
+        self._reader, self._writer = await asyncio.open_unix_connection(str(self._path))
+        self._h2.initiate_connection()
+        self._reading = asyncio.create_task(self._read())
+        await self._flush()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection without a word."""
+        self._reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reading
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def begin(self, path: str, metadata: Sequence[Header] = ()) -> int:
+        """Send the headers of a gRPC call, and return its stream ID."""
+        stream = self._h2.get_next_available_stream_id()
+        self._answers[stream] = RawAnswer()
+        headers = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "localhost"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            *metadata,
+        ]
+        self._h2.send_headers(stream, headers)
+        await self._flush()
+        return stream
+
+    async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Send bytes on a stream; small enough to fit the first flow-control window."""
+        self._h2.send_data(stream, data, end_stream=end)
+        await self._flush()
+
+    async def hold(self, path: str, request: Message) -> "HeldCall":
+        """Begin a call, send the first half of its message, and withhold the rest.
+
+        Returns once a Check that was sent after it on the same connection is answered: the
+        service has the held call then.
+        """
+        body = framed(request)
+        stream = await self.begin(path)
+        await self.send(stream, body[: len(body) // 2])
+        check = await self.begin("/grpc.health.v1.Health/Check")
+        await self.send(check, framed(b""), end=True)
+        await self.over(check)
+        return HeldCall(self, stream, body[len(body) // 2 :])
+
+    async def cancel(self, stream: int) -> None:
+        """Reset a stream with CANCEL."""
+        self._h2.reset_stream(stream, error_code=8)
+        await self._flush()
+
+    def answer(self, stream: int) -> RawAnswer:
+        """Return what arrived on a stream so far."""
+        return self._answers[stream]
+
+    async def over(self, stream: int, bound: float = bounds.DEADLINE) -> RawAnswer:
+        """Wait for the end of a stream, or of the connection."""
+        await self.seen(
+            lambda: self._answers[stream].over or self.closed,
+            bound=bound,
+            what=f"end of stream {stream}",
+        )
+        return self._answers[stream]
+
+    async def seen(self, fact: Callable[[], bool], *, bound: float, what: str) -> None:
+        """Wait until something that came in makes the fact hold.
+
+        Raises:
+            NonConformance: it did not within `bound` seconds.
+        """
+        try:
+            async with asyncio.timeout(bound + bounds.JITTER.seconds), self._changed:
+                await self._changed.wait_for(fact)
+        except TimeoutError:
+            raise NonConformance(
+                what=what, expected=f"within {bound:g} s", observed=repr(self)
+            ) from None
+
+    async def _flush(self) -> None:
+        self._writer.write(self._h2.data_to_send())
+        with suppress(ConnectionError):
+            await self._writer.drain()
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(1 << 16):
+                events = self._h2.receive_data(self._without_goaway(data))
+                async with self._changed:
+                    for event in events:
+                        self._take(event)
+                    self._changed.notify_all()
+                await self._flush()
+        except (ConnectionError, h2.exceptions.ProtocolError):
+            pass
+        async with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    def _without_goaway(self, data: bytes) -> bytes:
+        """Return the whole frames there are but GOAWAY, which is noted.
+
+        h2 ends the connection at a GOAWAY, although streams that were begun go on (RFC 9113, 6.8).
+        """
+        self._partial += data
+        frames = bytearray()
+        while len(self._partial) >= _FRAME_HEADER:
+            end = _FRAME_HEADER + int.from_bytes(self._partial[:3], "big")
+            if len(self._partial) < end:
+                break
+            frame, self._partial = self._partial[:end], self._partial[end:]
+            if self.first_frame is None:
+                self.first_frame = frame[3]
+            if frame[3] == _GOAWAY:
+                self.goaway = True
+            else:
+                frames += frame
+        return bytes(frames)
+
+    def _take(self, event: h2.events.Event) -> None:
+        stream = getattr(event, "stream_id", None)
+        if not stream or stream not in self._answers:
+            return
+        answer = self._answers[stream]
+        match event:
+            case h2.events.ResponseReceived(headers=headers):
+                answer.headers |= _texts(headers)
+            case h2.events.TrailersReceived(headers=headers):
+                answer.trailers |= _texts(headers)
+            case h2.events.DataReceived(data=data):
+                answer.body += data
+                if event.flow_controlled_length:
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
+            case h2.events.StreamEnded():
+                answer.ended = True
+            case h2.events.StreamReset():
+                answer.reset = int(event.error_code)
+
+
+class HeldCall:
+    """A call in flight for as long as the suite likes: its request is only half sent."""
+
+    def __init__(self, connection: RawConnection, stream: int, rest: bytes) -> None:
+        """Remember what is withheld."""
+        self._connection = connection
+        self._rest = rest
+        self.stream = stream
+
+    @property
+    def answer(self) -> RawAnswer:
+        """What arrived so far."""
+        return self._connection.answer(self.stream)
+
+    async def release(self) -> RawAnswer:
+        """Send the rest, and wait for the answer."""
+        await self._connection.send(self.stream, self._rest, end=True)
+        return await self._connection.over(self.stream)
+
+
+def _texts(headers: Sequence[tuple[str | bytes, str | bytes]]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in headers}
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")

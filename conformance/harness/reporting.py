@@ -1,0 +1,109 @@
+"""Reporting: adds up the verdicts of all tests, writes the reports, sets the exit status.
+
+A pytest plugin, at work in the process that reports; with `-n` the workers only run tests.
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from . import evidence, judge
+from .reports import report_json, terminal
+from .reports.result import Result
+from .verdicts import ExitStatus, Verdict
+
+_RESULT = pytest.StashKey[Result]()
+
+_KEPT_STATUSES = frozenset(
+    {
+        ExitStatus.INTERRUPTED,
+        ExitStatus.INTERNAL_ERROR,
+        ExitStatus.WRONG_USE,
+        ExitStatus.NO_TESTS,
+    }
+)
+"""Exit statuses of pytest's own that no verdict overrides."""
+
+_TEST = re.compile(r"::test_(?P<chapter>[a-z]+)_(?P<number>\d+)_")
+
+
+def begin(config: pytest.Config) -> None:
+    """Set up the result and its files, once the options are known to be good."""
+    if hasattr(config, "workerinput"):
+        return
+    directory = judge.report_directory(config)
+    evidence.clear(directory, judge.specification(config))
+    if not config.option.xmlpath:
+        config.option.xmlpath = str(directory / "junit.xml")
+    config.stash[_RESULT] = result = Result(
+        implementation=config.stash[judge.IMPLEMENTATION],
+        version=config.stash[judge.VERSION],
+        seed=config.stash[judge.SEED],
+        requirements=judge.specification(config),
+        complete=not _narrowed(config),
+        # pytest's own --strict; for the suite it also means that what was not run is red.
+        strict=bool(config.getini("strict")),
+    )
+    config.pluginmanager.register(Collector(result), "conformance-collector")
+
+
+def _narrowed(config: pytest.Config) -> bool:
+    """Tell whether options select some of the tests only."""
+    option = config.option
+    narrowing = (option.keyword, option.markexpr, option.maxfail, option.deselect, option.lf)
+    return any(narrowing) or any("::" in word or word.endswith(".py") for word in config.args)
+
+
+class Collector:
+    """Adds what each test said."""
+
+    def __init__(self, result: Result) -> None:
+        """Start with nothing judged."""
+        self._result = result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the last phase's report, which holds the verdict of all of them."""
+        said: dict[str, Any] = dict(report.user_properties)
+        if "verdict" in said:
+            self._result.add(
+                said["requirement"], Verdict(said["verdict"]), said["reason"], said["seconds"]
+            )
+        elif report.when not in ("setup", "call", "teardown") and (
+            match := _TEST.search(report.nodeid)
+        ):
+            # A worker process died in the middle of a test: nobody else tells.
+            name = f"{match['chapter'].upper()}-{match['number']}"
+            self._result.add(name, Verdict.HARNESS_ERROR, str(report.longrepr), 0.0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write report.json, and set the exit status."""
+    config = session.config
+    if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):
+        return
+    result = config.stash[_RESULT]
+    result.started = judge.PREFLIGHT_FAILURE not in config.stash
+    status = int(session.exitstatus)
+    if status in _KEPT_STATUSES:
+        result.complete = False
+    report_json.write(result, judge.report_directory(config))
+    if status not in _KEPT_STATUSES:
+        session.exitstatus = result.exit_status
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show a verdict a requirement, and what they amount to."""
+    config = terminalreporter.config
+    if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):
+        return
+    result = config.stash[_RESULT]
+    terminalreporter.section(f"verdicts on {result.implementation.name}")
+    if not result.judged:
+        terminalreporter.write_line("no tests were selected: nothing was judged", red=True)
+    for text, markup in terminal.summary(result, judge.report_directory(config) / "report.json"):
+        terminalreporter.write_line(text, **markup)
+    if failure := config.stash.get(judge.PREFLIGHT_FAILURE, ""):
+        terminalreporter.section("the implementation did not become ready; nothing was judged")
+        terminalreporter.write_line(failure)

@@ -1,0 +1,1 @@
+"""What a run says: report.json for machines, a table for people; JUnit is pytest's own."""

@@ -1,0 +1,93 @@
+"""report.json, held against its published schema before it is written."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from .result import Result
+
+SCHEMA = Path(__file__).with_name("schema.json")
+"""The published schema."""
+
+DISTRIBUTION = "blackhole-conformance"
+
+
+def document(result: Result) -> dict[str, Any]:
+    """Return the report as plain data.
+
+    Raises:
+        jsonschema.ValidationError: it breaks the published schema.
+    """
+    report: dict[str, Any] = {
+        "schema": 1,
+        "verdict": str(result.overall),
+        "implementation": {
+            "name": result.implementation.name,
+            "version": result.version,
+            "language": result.implementation.language,
+        },
+        "suite": {"version": metadata.version(DISTRIBUTION), "commit": commit()},
+        "claims": list(result.implementation.claims),
+        "seed": result.seed,
+        "started": result.started,
+        "environment": environment(),
+        "counts": {str(verdict): count for verdict, count in sorted(result.counts.items())},
+        "requirements": {
+            name: {
+                "title": result.requirements[name].title,
+                "level": str(result.requirements[name].level),
+                "verdict": str(verdict),
+                "tests": len(result.judged[name].verdicts),
+                "seconds": round(result.judged[name].seconds, 3),
+                "reason": result.judged[name].reason,
+            }
+            for name, verdict in result.verdicts.items()
+        },
+        "not_selected": result.not_selected,
+    }
+    jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return report
+
+
+def write(result: Result, directory: Path) -> Path:
+    """Write report.json whole, or leave the old one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document(result), indent=2, ensure_ascii=False) + "\n"
+    draft = directory / f".report.{os.getpid()}"
+    draft.write_text(text, encoding="utf-8")
+    return draft.replace(directory / "report.json")
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader must know of the host to weigh the report."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "grpcio": metadata.version("grpcio"),
+        "root": os.geteuid() == 0,
+    }
+
+
+def commit() -> str:
+    """Return the commit of the suite's checkout; `unknown` outside of one."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

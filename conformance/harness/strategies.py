@@ -1,0 +1,106 @@
+"""Hypothesis strategies made from message descriptors, and bodies that are nearly messages."""
+
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from hypothesis import strategies as st
+
+_DEPTH = 3
+"""Messages within messages at most: deeper ones find nothing that these do not."""
+
+_MOST = 4
+"""Entries of a repeated field at most."""
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
+"""All of Unicode but surrogates, which UTF-8 cannot carry."""
+
+_KINDS: dict[int, st.SearchStrategy[Any]] = {
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_BYTES: st.binary(max_size=64),
+    FieldDescriptor.TYPE_DOUBLE: st.floats(),
+    FieldDescriptor.TYPE_ENUM: st.integers(-(2**31), 2**31 - 1) | st.integers(0, 4),
+    FieldDescriptor.TYPE_FIXED32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED64: st.integers(0, 2**64 - 1),
+    FieldDescriptor.TYPE_FLOAT: st.floats(width=32),
+    FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SFIXED32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SFIXED64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SINT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SINT64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_STRING: TEXT | st.sampled_from(["key", "identity", "did:key:0"]),
+    FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: st.integers(0, 2**64 - 1),
+}
+
+
+@lru_cache
+def messages(descriptor: Descriptor, depth: int = _DEPTH) -> st.SearchStrategy[Message]:
+    """Return a strategy for valid messages of a type, any field set or unset."""
+    make = message_factory.GetMessageClass(descriptor)
+    fields = {
+        field.name: _field(field, depth)
+        for field in descriptor.fields
+        if depth > 0 or field.type != FieldDescriptor.TYPE_MESSAGE
+    }
+    return st.fixed_dictionaries({}, optional=fields).map(lambda values: make(**_one_of(values, descriptor)))
+
+
+def bodies(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
+    """Return a strategy for request bodies: messages, damaged messages, and plain bytes."""
+    whole = messages(descriptor).map(lambda message: message.SerializeToString())
+    return st.one_of(
+        st.binary(max_size=128),
+        whole,
+        st.builds(_cut, whole, st.integers(0, 64)),
+        st.builds(_splice, whole, st.binary(max_size=16), st.integers(0, 64)),
+        st.builds(_flip, whole, st.lists(st.integers(0, 2**12), min_size=1, max_size=4)),
+    )
+
+
+def _field(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if _is_map(field):
+        key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+        return st.dictionaries(_single(key, depth), _single(value, depth), max_size=_MOST)
+    if field.is_repeated:
+        return st.lists(_single(field, depth), max_size=_MOST)
+    return _single(field, depth)
+
+
+def _single(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if field.type in (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP):
+        return messages(field.message_type, depth - 1)
+    return _KINDS[field.type]
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return bool(field.message_type and field.message_type.GetOptions().map_entry)
+
+
+def _one_of(values: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
+    """Keep one field of each oneof, the first."""
+    kept = dict(values)
+    for oneof in descriptor.oneofs:
+        for extra in [field.name for field in oneof.fields if field.name in kept][1:]:
+            del kept[extra]
+    return kept
+
+
+def _cut(body: bytes, length: int) -> bytes:
+    return body[:length]
+
+
+def _splice(body: bytes, insertion: bytes, position: int) -> bytes:
+    return body[:position] + insertion + body[position:]
+
+
+def _flip(body: bytes, bits: list[int]) -> bytes:
+    if not body:
+        return body
+    damaged = bytearray(body)
+    for bit in bits:
+        damaged[(bit // 8) % len(damaged)] ^= 1 << (bit % 8)
+    return bytes(damaged)
