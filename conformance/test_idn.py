@@ -363,11 +363,13 @@ async def test_idn_12_what_was_acknowledged_survives_sigkill(node: Node) -> None
         did(f"killed the service with {len(acknowledged)} DIDs acknowledged in all")
 
     service = await node.start()
+    answers = await asyncio.gather(
+        *(service.call("ResolveDID", pb.ResolveDIDRequest(did=name)) for name in acknowledged)
+    )
     lost = [
         name
-        for name, value in acknowledged.items()
-        if (await service.call("ResolveDID", pb.ResolveDIDRequest(did=name))).code != "OK"
-        or dict((await service.resolve(name)).properties) != {"value": value}
+        for (name, value), answer in zip(acknowledged.items(), answers, strict=True)
+        if answer.code != "OK" or dict(answer.response.document.properties) != {"value": value}
     ]
     expect(len(acknowledged), at_least=601, what="DIDs acknowledged")
     expect(lost, equals=[], what="acknowledged DIDs that are lost or changed")

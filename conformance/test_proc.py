@@ -70,46 +70,37 @@ BROKEN: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-async def test_proc_4_a_broken_configuration_is_refused_by_field(node: Node, case: str) -> None:
+async def test_proc_4_a_broken_configuration_is_refused_by_field(control: Node, case: str) -> None:
     """PROC-4: A configuration that cannot be used is refused, and the field is named."""
     change, words = BROKEN[case]
 
-    control = await node.start()
-    await control.stop()
-    did("the control started and stopped")
-    ended = await node.refused("service", "identity", "--config", str(_broken(node, change)))
+    ended = await control.refused("service", "identity", "--config", str(_broken(control, change)))
 
     expect(ended.says(*words), equals=True, what=f"a line of standard error holds one of {words}")
-    expect(node.leftovers(), equals=[], what="files left in socket_dir")
+    expect(control.leftovers(), equals=[], what="files left in socket_dir")
 
 
-async def test_proc_4_a_missing_configuration_is_refused_by_path(node: Node) -> None:
+async def test_proc_4_a_missing_configuration_is_refused_by_path(control: Node) -> None:
     """PROC-4: A configuration file that is not there is refused, and its path is named."""
-    missing = str(node.directory / "missing.json")
+    missing = str(control.directory / "missing.json")
 
-    control = await node.start()
-    await control.stop()
-    did("the control started and stopped")
-    ended = await node.refused("service", "identity", "--config", missing)
+    ended = await control.refused("service", "identity", "--config", missing)
 
     expect(ended.says(missing), equals=True, what=f"a line of standard error holds {missing}")
-    expect(node.leftovers(), equals=[], what="files left in socket_dir")
+    expect(control.leftovers(), equals=[], what="files left in socket_dir")
 
 
 @pytest.mark.parametrize("words", [("service", "no-such-service"), ("no-such-command",)])
 async def test_proc_5_an_unknown_word_is_refused_by_name(
-    node: Node, words: tuple[str, ...]
+    control: Node, words: tuple[str, ...]
 ) -> None:
     """PROC-5: An unknown service or command is refused, and named."""
-    config = str(node.write(node.settings({"services": {"no-such-service": {}}})))
+    config = str(control.write(control.settings({"services": {"no-such-service": {}}})))
 
-    control = await node.start({"services": {"no-such-service": {}}})
-    await control.stop()
-    did("the control started and stopped")
-    ended = await node.refused(*words, "--config", config)
+    ended = await control.refused(*words, "--config", config)
 
     expect(ended.says(words[-1]), equals=True, what=f"a line of standard error holds {words[-1]}")
-    expect(node.leftovers(), equals=[], what="files left in socket_dir")
+    expect(control.leftovers(), equals=[], what="files left in socket_dir")
 
 
 async def test_proc_6_sigterm_drains(node: Node) -> None:

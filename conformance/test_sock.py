@@ -181,14 +181,12 @@ async def test_sock_7_the_longest_path_works_and_one_byte_more_is_refused(node: 
     )
 
 
-async def test_sock_7_a_directory_that_cannot_be_made_is_refused(node: Node) -> None:
+async def test_sock_7_a_directory_that_cannot_be_made_is_refused(control: Node) -> None:
     """SOCK-7: A socket_dir that cannot be made is refused by name."""
-    file = node.directory / "file"
+    file = control.directory / "file"
     file.write_text("in the way")
-    await (await node.start()).stop()
-    did("the control started and stopped")
 
-    ended = await node.refuses({"socket_dir": str(file / "s")})
+    ended = await control.refuses({"socket_dir": str(file / "s")})
 
     expect(
         ended.says(str(file), "socket_dir", "socketDir"),

@@ -33,7 +33,7 @@ DUMP = 1.0
 PROMPT = 1.0
 """Seconds for something that happens at once on an idle host (measured: under 20 ms)."""
 
-OPEN = 0.05
+OPEN = 0.02
 """Seconds after which a stream whose peer answered a later call already counts as open."""
 
 POLL = 0.004

@@ -6,7 +6,7 @@ stand side by side, so that a test compares all of them at once.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,44 +116,49 @@ class Channel:
 
         return await self._watched(finish(), path, timeout)
 
-    async def judged(self, path: str, body: bytes, barrier: Callable[[], Awaitable[object]]) -> Answer:
-        """Call any method with one raw message, and tell how the service took it.
+    async def judged(
+        self, path: str, bodies: Sequence[bytes], barrier: Callable[[], Awaitable[object]]
+    ) -> list[Answer]:
+        """Call any method once for each body, all at once, and tell how the service took them.
 
         gRPC's four kinds are one on the wire, so this fits every method. A stream that
         stays open was accepted: it is cancelled, and OK.
 
         Args:
             path: `/package.Service/Method`.
-            body: the message.
-            barrier: another call on this channel: once it is answered, so is a refusal
-                of this one.
+            bodies: one raw message each.
+            barrier: another call on this channel: once it is answered, so is every refusal
+                of these.
         """
-        call = self.stream_stream(path, _once(body), timeout=bounds.DEADLINE)
         started = time.monotonic()
+        method = self._channel.unary_stream(path)
+        calls = [method(body, timeout=bounds.DEADLINE) for body in bodies]
+
+        async def finish() -> list[Answer]:
+            await asyncio.gather(*(call.initial_metadata() for call in calls), return_exceptions=True)
+            await barrier()
+            return list(await asyncio.gather(*(_taken(call, started) for call in calls)))
+
+        answers: list[Answer] = await self._watched(finish(), path, bounds.DEADLINE)
+        return answers
+
+    async def messages(self, path: str, body: bytes) -> tuple[list[bytes], Answer]:
+        """Call any method with one raw message; return all that came, and how it ended.
+
+        Not by grpc.aio's call with a stream of requests: where the server ends such a call
+        first, that one reports an INTERNAL error of its own half of the time.
+        """
+        call = self._channel.unary_stream(path)(body, timeout=bounds.DEADLINE)
+        started = time.monotonic()
+        found: list[bytes] = []
 
         async def finish() -> Answer:
             with suppress(grpc.aio.AioRpcError):
-                await call.initial_metadata()
-                await barrier()
-                if not call.done() and (await self._first(call)) is not grpc.aio.EOF:
-                    call.cancel()
-                    return Answer(code="OK", elapsed=time.monotonic() - started)
+                async for message in call:
+                    found.append(message)  # noqa: PERF401 - what came before an error counts
             return await _answer(call, None, None, started)
 
-        return await self._watched(finish(), path, bounds.DEADLINE)
-
-    async def _first(self, call: Any) -> Any:
-        """Return the first message, EOF at the end, None when there is neither at once."""
-        reading = asyncio.ensure_future(call.read())
-        done, _ = await asyncio.wait({reading}, timeout=bounds.OPEN)
-        if not done:
-            reading.cancel()
-            return None
-        return reading.result()
-
-    def stream_stream(self, path: str, requests: AsyncIterator[bytes], *, timeout: float) -> Any:
-        """Begin a call that streams raw messages both ways, without a watchdog."""
-        return self._channel.stream_stream(path)(requests, timeout=timeout)
+        return found, await self._watched(finish(), path, bounds.DEADLINE)
 
     async def subscribe(
         self,
@@ -278,8 +283,16 @@ class Stream:
         return f"the stream ended with {await self.ended()!r}"
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+async def _taken(call: Any, started: float) -> Answer:
+    """Return how a call ended; OK if it was accepted and is still open."""
+    reading = asyncio.ensure_future(call.read())
+    done, _ = await asyncio.wait({reading}, timeout=bounds.OPEN)
+    with suppress(grpc.aio.AioRpcError):
+        if not done or reading.result() is not grpc.aio.EOF:
+            reading.cancel()
+            call.cancel()
+            return Answer(code="OK", elapsed=time.monotonic() - started)
+    return await _answer(call, None, None, started)
 
 
 async def _answer(

@@ -10,7 +10,7 @@ import pytest
 
 from . import bounds, judge
 from .identity import Identity
-from .judging import NonConformance, attach, not_run, untestable
+from .judging import NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
 from .options import ATTACHED, WORKDIR
 
@@ -41,15 +41,36 @@ def transport(request: pytest.FixtureRequest) -> str:
 async def node(request: pytest.FixtureRequest, transport: str) -> AsyncIterator[Node]:
     """Directories and a configuration of the test's own, to start processes with."""
     del transport
-    if request.config.stash[ATTACHED]:
-        not_run("attached: the suite cannot start or restart a service that the user started")
-    node = Node(
-        request.config.stash[judge.IMPLEMENTATION],
-        request.config.stash[WORKDIR],
-        request.config.getoption("start_timeout"),
-    )
+    _must_start(request.config)
+    node = _node(request.config)
     yield node
     await node.close()
+
+
+@pytest.fixture(scope="session")
+async def shared_control(request: pytest.FixtureRequest) -> AsyncIterator[Node | Exception]:
+    """A node whose service was started and stopped once."""
+    if request.config.stash[ATTACHED]:
+        yield RuntimeError("attached")
+        return
+    node = _node(request.config)
+    try:
+        service = await node.start({"services": {"no-such-service": {}}})
+        await service.stop()
+        yield node
+    except NonConformance as problem:
+        yield problem
+    await node.close()
+
+
+@pytest.fixture
+def control(request: pytest.FixtureRequest, shared_control: Node | Exception) -> Node:
+    """A node on which the service starts and stops: the control of what must not start."""
+    _must_start(request.config)
+    if isinstance(shared_control, Exception):
+        untestable(f"the control does not start and stop: {shared_control}")
+    did("the control started and stopped")
+    return shared_control
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +84,7 @@ async def shared_identity(
         yield service
         await service.channel.close()
         return
-    node = Node(
-        request.config.stash[judge.IMPLEMENTATION],
-        request.config.stash[WORKDIR],
-        request.config.getoption("start_timeout"),
-    )
+    node = _node(request.config)
     try:
         yield await node.start()
     except NonConformance as problem:
@@ -112,6 +129,19 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
         raise RuntimeError(f"the test left {more} descriptors open")
     if left := _children() - children:
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
+
+
+def _must_start(config: pytest.Config) -> None:
+    if config.stash[ATTACHED]:
+        not_run("attached: the suite cannot start or restart a service that the user started")
+
+
+def _node(config: pytest.Config) -> Node:
+    return Node(
+        config.stash[judge.IMPLEMENTATION],
+        config.stash[WORKDIR],
+        config.getoption("start_timeout"),
+    )
 
 
 def _children() -> set[int]:

@@ -20,7 +20,7 @@ WORKDIR = pytest.StashKey[Path]()
 ATTACHED = pytest.StashKey[dict[str, Path]]()
 """Sockets of services that the user started, by name."""
 
-BODIES_A_ROUND = 25
+BODIES_A_ROUND = 50
 """Request bodies that one hypothesis example of ERR-3 sends, all at once."""
 
 _WORKER = "workerinput"

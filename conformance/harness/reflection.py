@@ -1,10 +1,8 @@
 """An implementation's own descriptors, read by server reflection."""
 
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import grpc
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FileDescriptorProto,
@@ -12,7 +10,6 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from . import bounds
 from .calls import Channel
 from .judging import untestable
 
@@ -116,14 +113,12 @@ def _take(
 async def _ask(
     channel: Channel, path: str, requests: list[pb.ServerReflectionRequest]
 ) -> list[pb.ServerReflectionResponse]:
-    async def send() -> AsyncIterator[bytes]:
-        for request in requests:
-            yield request.SerializeToString()
-
-    call = channel.stream_stream(path, send(), timeout=bounds.DEADLINE)
-    try:
-        return [pb.ServerReflectionResponse.FromString(raw) async for raw in call]
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-            raise _Unimplemented from error
-        untestable(f"reflection failed: {error.code().name} {error.details()}")
+    answers: list[pb.ServerReflectionResponse] = []
+    for request in requests:
+        messages, answer = await channel.messages(path, request.SerializeToString())
+        if answer.code == "UNIMPLEMENTED":
+            raise _Unimplemented
+        if answer.code != "OK":
+            untestable(f"reflection failed: {answer.code} {answer.message}")
+        answers += [pb.ServerReflectionResponse.FromString(message) for message in messages]
+    return answers

@@ -1,5 +1,6 @@
 """Hypothesis strategies made from message descriptors, and bodies that are nearly messages."""
 
+import random
 from functools import lru_cache
 from typing import Any
 
@@ -49,16 +50,27 @@ def messages(descriptor: Descriptor, depth: int = _DEPTH) -> st.SearchStrategy[M
     return st.fixed_dictionaries({}, optional=fields).map(lambda values: make(**_one_of(values, descriptor)))
 
 
-def bodies(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
-    """Return a strategy for request bodies: messages, damaged messages, and plain bytes."""
+def bodies(descriptor: Descriptor, count: int) -> st.SearchStrategy[list[bytes]]:
+    """Return a strategy for so many request bodies.
+
+    A quarter are messages as generated, the others are damaged copies of them and plain bytes,
+    made from one drawn seed: to draw each of them by itself would cost more than to send it.
+    """
     whole = messages(descriptor).map(lambda message: message.SerializeToString())
-    return st.one_of(
-        st.binary(max_size=128),
-        whole,
-        st.builds(_cut, whole, st.integers(0, 64)),
-        st.builds(_splice, whole, st.binary(max_size=16), st.integers(0, 64)),
-        st.builds(_flip, whole, st.lists(st.integers(0, 2**12), min_size=1, max_size=4)),
+    some = count // 4 + 1
+    return st.builds(
+        lambda drawn, seed: _with_damaged(drawn, count, random.Random(seed)),  # noqa: S311
+        st.lists(whole, min_size=some, max_size=some),
+        st.integers(0, 2**64 - 1),
     )
+
+
+def _with_damaged(whole: list[bytes], count: int, chance: random.Random) -> list[bytes]:
+    damages = (_cut, _splice, _flip, _noise)
+    damaged = [
+        chance.choice(damages)(chance.choice(whole), chance) for _ in range(count - len(whole))
+    ]
+    return whole + damaged
 
 
 def _field(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
@@ -89,18 +101,21 @@ def _one_of(values: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
     return kept
 
 
-def _cut(body: bytes, length: int) -> bytes:
-    return body[:length]
+def _cut(body: bytes, chance: random.Random) -> bytes:
+    return body[: chance.randrange(len(body) + 1)]
 
 
-def _splice(body: bytes, insertion: bytes, position: int) -> bytes:
-    return body[:position] + insertion + body[position:]
+def _splice(body: bytes, chance: random.Random) -> bytes:
+    position = chance.randrange(len(body) + 1)
+    return body[:position] + chance.randbytes(chance.randint(1, 16)) + body[position:]
 
 
-def _flip(body: bytes, bits: list[int]) -> bytes:
-    if not body:
-        return body
+def _flip(body: bytes, chance: random.Random) -> bytes:
     damaged = bytearray(body)
-    for bit in bits:
-        damaged[(bit // 8) % len(damaged)] ^= 1 << (bit % 8)
+    for _ in range(chance.randint(1, 4) if damaged else 0):
+        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
     return bytes(damaged)
+
+
+def _noise(_: bytes, chance: random.Random) -> bytes:
+    return chance.randbytes(chance.randrange(128))
