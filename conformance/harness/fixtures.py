@@ -41,36 +41,35 @@ def transport(request: pytest.FixtureRequest) -> str:
 async def node(request: pytest.FixtureRequest, transport: str) -> AsyncIterator[Node]:
     """Directories and a configuration of the test's own, to start processes with."""
     del transport
-    _must_start(request.config)
+    if request.config.stash[ATTACHED]:
+        not_run("attached: the suite cannot start or restart a service that the user started")
     node = _node(request.config)
     yield node
     await node.close()
 
 
 @pytest.fixture(scope="session")
-async def shared_control(request: pytest.FixtureRequest) -> AsyncIterator[Node | Exception]:
-    """A node whose service was started and stopped once."""
+async def control_problem(request: pytest.FixtureRequest) -> Exception | None:
+    """What kept the service from starting and stopping once; None when nothing did."""
     if request.config.stash[ATTACHED]:
-        yield RuntimeError("attached")
-        return
+        return None
     node = _node(request.config)
     try:
-        service = await node.start({"services": {"no-such-service": {}}})
-        await service.stop()
-        yield node
+        await (await node.start()).stop()
     except NonConformance as problem:
-        yield problem
-    await node.close()
+        return problem
+    finally:
+        await node.close()
+    return None
 
 
 @pytest.fixture
-def control(request: pytest.FixtureRequest, shared_control: Node | Exception) -> Node:
-    """A node on which the service starts and stops: the control of what must not start."""
-    _must_start(request.config)
-    if isinstance(shared_control, Exception):
-        untestable(f"the control does not start and stop: {shared_control}")
+def control(node: Node, control_problem: Exception | None) -> Node:
+    """A node with whose settings the service starts and stops: the control of a refused start."""
+    if control_problem is not None:
+        untestable(f"the control does not start and stop: {control_problem}")
     did("the control started and stopped")
-    return shared_control
+    return node
 
 
 @pytest.fixture(scope="session")
@@ -129,11 +128,6 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
         raise RuntimeError(f"the test left {more} descriptors open")
     if left := _children() - children:
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
-
-
-def _must_start(config: pytest.Config) -> None:
-    if config.stash[ATTACHED]:
-        not_run("attached: the suite cannot start or restart a service that the user started")
 
 
 def _node(config: pytest.Config) -> Node:

@@ -199,10 +199,19 @@ def identity_of_file(path: Path) -> tuple[str, int, int] | None:
 
 
 def peer_credentials(path: Path) -> tuple[int, int]:
-    """Connect to a Unix socket, and return PID and user ID of the process behind it."""
+    """Connect to a Unix socket, and return PID and user ID of the process behind it.
+
+    Raises:
+        NonConformance: nobody accepts.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(bounds.PROMPT)
-        connection.connect(str(path))
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            raise NonConformance(
+                what=f"a connection to {path}", expected="accepted", observed=str(error)
+            ) from None
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, user, _ = struct.unpack("3i", raw)
     return pid, user

@@ -4,6 +4,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import hypothesis
@@ -178,27 +179,26 @@ def _version(config: pytest.Config) -> str:
 
 
 def _preflight(config: pytest.Config) -> str:
-    return (
-        run_preflight(
-            config.stash[judge.IMPLEMENTATION],
-            config.stash[WORKDIR],
-            config.getoption("start_timeout"),
-        )
-        or ""
-    )
+    return _run_preflight(config) or ""
 
 
 def _smoke(config: pytest.Config) -> None:
     implementation = config.stash[judge.IMPLEMENTATION]
     print(f"smoke test of {implementation.name}: {' '.join(implementation.command)}")
-    failure = run_preflight(
-        implementation,
-        config.stash[WORKDIR],
-        config.getoption("start_timeout"),
-        full=True,
-        tell=lambda step: print(f"  ok    {step}"),
-    )
+    failure = _run_preflight(config, full=True, tell=lambda step: print(f"  ok    {step}"))
     if failure:
         print(f"  FAIL  {failure}")
         pytest.exit("the adapter is broken: nothing was judged", ExitStatus.NOT_STARTED)
-    pytest.exit("the adapter works: run without --smoke to judge it", 0)
+    pytest.exit("the adapter works: run without --smoke to judge it", ExitStatus.OK)
+
+
+def _run_preflight(config: pytest.Config, **how: Any) -> str | None:
+    try:
+        return run_preflight(
+            config.stash[judge.IMPLEMENTATION],
+            config.stash[WORKDIR],
+            config.getoption("start_timeout"),
+            **how,
+        )
+    except ManifestError as error:
+        raise pytest.UsageError(str(error)) from error

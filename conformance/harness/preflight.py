@@ -38,6 +38,9 @@ async def preflight(
 
     Returns:
         None, or what went wrong: the step, the exact command, exit status and streams.
+
+    Raises:
+        ManifestError: the system refuses to execute the command.
     """
     node = Node(implementation, workdir, start_timeout)
     try:

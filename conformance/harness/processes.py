@@ -18,7 +18,7 @@ from typing import IO
 import psutil
 
 from . import bounds
-from .implementation import Implementation
+from .implementation import Implementation, ManifestError
 from .judging import NonConformance, did
 
 TAIL = 32
@@ -217,6 +217,9 @@ def spawn(
         umask: file mode creation mask of the process.
         streams: standard output and error, if not files in `logs`.
         wrapper: command that executes the one it is followed by.
+
+    Raises:
+        ManifestError: the system refuses to execute the command.
     """
     command = [*wrapper, *implementation.command, *arguments]
     did(f"started {name}: {shlex.join(arguments)}")
@@ -224,16 +227,21 @@ def spawn(
         (logs / f"{name}.stdout").open("ab") as stdout,
         (logs / f"{name}.stderr").open("ab") as stderr,
     ):
-        popen = subprocess.Popen(  # noqa: S603 - the user's own manifest names the command
-            command,
-            cwd=implementation.cwd,
-            env=environment(implementation.env),
-            stdin=subprocess.DEVNULL,
-            stdout=streams.stdout if streams else stdout,
-            stderr=streams.stderr if streams else stderr,
-            start_new_session=True,
-            umask=umask,
-        )
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - the user's own manifest names the command
+                command,
+                cwd=implementation.cwd,
+                env=environment(implementation.env),
+                stdin=subprocess.DEVNULL,
+                stdout=streams.stdout if streams else stdout,
+                stderr=streams.stderr if streams else stderr,
+                start_new_session=True,
+                umask=umask,
+            )
+        except OSError as error:
+            raise ManifestError(
+                f"{implementation.manifest}: command: {command[0]}: {error.strerror}"
+            ) from error
     return Process(popen, name, logs)
 
 

@@ -50,9 +50,9 @@ def begin(config: pytest.Config) -> None:
 
 def _narrowed(config: pytest.Config) -> bool:
     """Tell whether options select some of the tests only."""
-    option = config.option
-    narrowing = (option.keyword, option.markexpr, option.maxfail, option.deselect, option.lf)
-    return any(narrowing) or any("::" in word or word.endswith(".py") for word in config.args)
+    # Some belong to plugins that may be switched off.
+    narrowing = ("keyword", "markexpr", "maxfail", "deselect", "lf", "stepwise")
+    return any(getattr(config.option, name, None) for name in narrowing) or any("::" in word or word.endswith(".py") for word in config.args)
 
 
 class Collector:
@@ -86,6 +86,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     result = config.stash[_RESULT]
     result.started = judge.PREFLIGHT_FAILURE not in config.stash
     status = int(session.exitstatus)
+    if status == ExitStatus.WRONG_USE:
+        return
     if status in _KEPT_STATUSES:
         result.complete = False
     report_json.write(result, judge.report_directory(config))
@@ -93,12 +95,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = result.exit_status
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int
+) -> None:
     """Show a verdict a requirement, and what they amount to."""
     config = terminalreporter.config
     if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):
         return
     result = config.stash[_RESULT]
+    if exitstatus == ExitStatus.WRONG_USE:
+        return
     terminalreporter.section(f"verdicts on {result.implementation.name}")
     if not result.judged:
         terminalreporter.write_line("no tests were selected: nothing was judged", red=True)

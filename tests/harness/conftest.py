@@ -1,0 +1,103 @@
+"""What tests of the judge need: a small suite of their own, run by a pytest of its own."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+RECORD = """
+### {id}: {id} holds
+
+- **Level** {level} · **Basis** prose · **Profile** {profile} · **Seen by** service
+- **Source** Somewhere
+- **Purpose** To know.
+- **Preconditions** None.
+- **Procedure**
+  1. Look.
+- **Asserts**
+  - It is true.
+- **Why** It matters a lot.
+"""
+
+INI = """
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = session
+asyncio_default_test_loop_scope = session
+filterwarnings = error
+"""
+
+CONFTEST = """
+pytest_plugins = [
+    "conformance.harness.judge",
+    "conformance.harness.reporting",
+    "conformance.harness.options",
+    "conformance.harness.fixtures",
+]
+"""
+
+IMPORTS = """
+import pytest
+from conformance.harness.judging import *
+from conformance.harness.judging import NonConformance
+"""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run of a small suite came to."""
+
+    status: int
+    output: str
+    report: dict[str, Any]
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """Verdict of each requirement."""
+        return {name: one["verdict"] for name, one in self.report["requirements"].items()}
+
+
+Judge = Callable[..., Judged]
+
+
+@pytest.fixture
+def judge_suite(pytester: pytest.Pytester) -> Judge:
+    """Run a small suite on an implementation that is never started.
+
+    Called with the tests' source, the requirements as `ID: (level, profile)`, lines for the
+    manifest, and options.
+    """
+
+    def judge(
+        source: str,
+        requirements: dict[str, tuple[str, str]],
+        *,
+        manifest: str = "",
+        options: Sequence[str] = ("--no-preflight",),
+    ) -> Judged:
+        records = (
+            RECORD.format(id=name, level=level, profile=profile)
+            for name, (level, profile) in requirements.items()
+        )
+        Path(pytester.path, "SPEC.md").write_text("".join(records))
+        Path(pytester.path, "mine.toml").write_text(
+            "name = 'mine'\nlanguage = 'None'\nclaims = ['service']\n"
+            f"command = [{sys.executable!r}, '-c', 'raise SystemExit(3)']\n{manifest}"
+        )
+        pytester.makeini(INI)
+        pytester.makeconftest(CONFTEST)
+        pytester.makepyfile(test_small=IMPORTS + source)
+        done = pytester.runpytest_subprocess(
+            "--impl=./mine.toml", "--specification=SPEC.md", "-p", "no:cacheprovider", *options
+        )
+        file = Path(pytester.path, ".conformance", "mine", "report.json")
+        report = json.loads(file.read_text()) if file.exists() else {}
+        return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), report)
+
+    return judge

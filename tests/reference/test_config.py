@@ -1,0 +1,105 @@
+"""The configuration: defaults of the schema, and every way in which a file is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reference.config import ConfigError, Settings, load
+
+
+def _load(tmp_path: Path, content: Any, version: str = "") -> Settings:
+    file = tmp_path / "node.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return load(file, "identity", version)
+
+
+def test_an_empty_entry_is_all_defaults(tmp_path: Path) -> None:
+    settings = _load(tmp_path, {"services": {"identity": {}}})
+
+    assert settings.socket == Path("/var/run/blackhole/identity.sock")
+    assert settings.data_dir == Path("/var/lib/blackhole")
+    assert (settings.grace_period, settings.watch_interval) == (5.0, 5.0)
+    assert (settings.limits.message, settings.limits.metadata) == (52428800, 8192)
+    assert (settings.store.max_batch_size, settings.store.max_batch_wait) == (256, 0.0)
+    assert settings.identity.max_batch_items == 1000
+    assert settings.identity.resolver_base_uri == "blackhole://identity/v1/identity/dids"
+    assert settings.log_level == "info"
+
+
+def test_a_version_is_part_of_the_sockets_name(tmp_path: Path) -> None:
+    content = {"socket_dir": "/s", "services": {"identity": {"version": "1.0.0"}}}
+
+    assert _load(tmp_path, content).socket == Path("/s/identity@1.0.0.sock")
+    assert _load(tmp_path, content, "2.0.0").socket == Path("/s/identity@2.0.0.sock")
+
+
+def test_a_socket_of_its_own_wins(tmp_path: Path) -> None:
+    content = {"services": {"identity": {"unix_socket": "/x/y.sock"}}}
+
+    assert _load(tmp_path, content, "2.0.0").socket == Path("/x/y.sock")
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "no JSON": ("{", "line 1"),
+    "not UTF-8": ("\udcff", "utf-8"),
+    "unknown field": ({"nope": 1}, "nope"),
+    "unknown nested": ({"limits": {"nope": 1}}, "nope"),
+    "wrong type": ({"grace_period": 5}, "grace_period"),
+    "no entry": ({"services": {"storage": {}}}, "services"),
+    "negative": ({"grace_period": "-1s"}, "grace_period"),
+    "negative nested": ({"store": {"max_batch_wait": "-0.1s"}}, "store.max_batch_wait"),
+    "negative in a map": (
+        {"services": {"identity": {"limits": {"cpu_time": "-1s"}}}},
+        "services.identity.limits.cpu_time",
+    ),
+    "zero interval": ({"health": {"watch_interval": "0s"}}, "health.watch_interval"),
+    "zero maximum": ({"limits": {"max_message_bytes": 0}}, "limits.max_message_bytes"),
+    "zero metadata": ({"limits": {"max_metadata_bytes": 0}}, "limits.max_metadata_bytes"),
+    "no level": ({"telemetry": {"log_level": 9}}, "telemetry.log_level"),
+    "relative URI": ({"identity": {"resolver_base_uri": "x/y"}}, "identity.resolver_base_uri"),
+    "broken URI": ({"identity": {"resolver_base_uri": "http://[x"}}, "resolver_base_uri"),
+    "tcp": ({"services": {"identity": {"tcp": {"port": 1}}}}, "services.identity.tcp"),
+    "no socket": (
+        {"services": {"identity": {"disable_unix_socket": True}}},
+        "services.identity.disable_unix_socket",
+    ),
+    "rate limit": (
+        {"services": {"identity": {"rate_limit": {"rate": 1}}}},
+        "services.identity.rate_limit",
+    ),
+    "auth": ({"auth": {"issuer": "x"}}, "auth"),
+    "metrics": (
+        {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1:1"}}},
+        "telemetry.metrics_addresses.identity",
+    ),
+    "traces": ({"telemetry": {"otlp_endpoint": "localhost:4317"}}, "telemetry.otlp_endpoint"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    content, named = BAD[case]
+    file = tmp_path / "node.json"
+    if isinstance(content, dict):
+        content = json.dumps({"services": {"identity": {}}} | content)
+    file.write_bytes(content.encode(errors="surrogateescape"))
+
+    with pytest.raises(ConfigError, match=named.replace(".", r"\.")):
+        load(file, "identity")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "nowhere.json", "identity")
+
+
+def test_settings_of_other_roles_are_accepted(tmp_path: Path) -> None:
+    others = {
+        "services": {"identity": {}, "storage": {"tcp": {"port": 1}}},
+        "orchestrator": {"max_restarts": 1},
+        "telemetry": {"metrics_addresses": {"storage": "127.0.0.1:1"}},
+    }
+
+    assert _load(tmp_path, others).name == "identity"

@@ -1,0 +1,81 @@
+"""The log: lines leave in the background, and nobody waits for them."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from reference.mesh.telemetry.logging import CAPACITY, LineWriter
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+
+
+def test_lines_arrive_whole_and_in_order(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LineWriter(writer)
+
+    for number in range(100):
+        log.info(f"line {number}")
+    log.flush(5)
+
+    assert os.read(reader, 1 << 16).decode().splitlines() == [f"line {n}" for n in range(100)]
+
+
+def test_a_full_pipe_stops_nobody_and_the_loss_is_told(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    size = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+    log = LineWriter(writer)
+    log.info("x" * size)
+
+    before = time.monotonic()
+    for number in range(CAPACITY + 50):
+        log.info(f"line {number}")
+    elapsed = time.monotonic() - before
+    log.flush(0.01)
+    assert "dropped=" in repr(log)
+    content = b""
+    while b"were dropped" not in content:
+        content += os.read(reader, 1 << 16)
+
+    assert elapsed < 1
+    told = next(line for line in content.decode().splitlines() if "dropped" in line)
+    assert json.loads(told)["level"] == "warning"
+
+
+def test_a_closed_pipe_is_nobodys_trouble(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.close(reader)
+    log = LineWriter(writer)
+
+    log.error("nobody reads this")
+    log.flush(5)
+
+    assert repr(log) == "LineWriter(waiting=0, dropped=0)"
+
+
+def test_closed_standard_streams_are_claimed() -> None:
+    script = (
+        "import os; os.close(0); os.close(1); os.close(2)\n"
+        "from reference.mesh.telemetry import logging\n"
+        "logging.claim_standard_streams()\n"
+        "opened = os.open('/etc/hostname', os.O_RDONLY)\n"
+        "raise SystemExit(opened)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=30)
+
+    assert done.returncode >= 3
