@@ -6,6 +6,7 @@ lower bound is exact; an upper bound is widened by the jitter of the host.
 
 import asyncio
 import inspect
+import statistics
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
@@ -44,18 +45,24 @@ _CALIBRATION = 20
 
 
 class HostJitter:
-    """How late this host wakes a sleeper, at most, as seen so far."""
+    """How late this host wakes a sleeper, as seen so far."""
 
     def __init__(self) -> None:
         """Start with nothing measured: no allowance."""
         self.seconds = 0.0
+        """The worst: what a bound on one event is widened by."""
+        self.typical = 0.0
+        """The median: what a bound on a median is widened by."""
 
     async def measure(self) -> None:
-        """Sleep a few times and keep the worst delay."""
+        """Sleep a few times and see how late it gets."""
+        delays = []
         for _ in range(_CALIBRATION):
             before = time.monotonic()
             await asyncio.sleep(0.005)
-            self.seconds = max(self.seconds, time.monotonic() - before - 0.005)
+            delays.append(time.monotonic() - before - 0.005)
+        self.seconds = max(self.seconds, *delays)
+        self.typical = max(self.typical, statistics.median(delays))
 
     def __repr__(self) -> str:
         """Show the allowance."""
