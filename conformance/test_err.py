@@ -3,14 +3,15 @@
 import re
 import signal
 import time
+from typing import Any
 
 import pytest
-from blackhole.identity.v1 import identity_pb2 as pb
-from google.protobuf.descriptor import Descriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
+from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness import reflection
 from .harness.bounds import PROMPT, until
@@ -50,7 +51,7 @@ CANCEL = 8
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
-METHODS: dict[str, Descriptor] = {
+METHODS: dict[str, Any] = {
     f"{SERVICE}/{method.name}": method.input_type
     for method in pb.DESCRIPTOR.services_by_name["IdentityService"].methods
 } | {
@@ -146,7 +147,14 @@ async def test_err_3_methods_beyond_the_schema_are_held_to_it_too(identity: Iden
         for method in service.method
         if f"{file.package}.{service.name}/{method.name}" not in METHODS
     ]
-    damaged = (b"", b"\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x80" * 11, b"\x0b", b"\x0a\x02\xc3\x28")
+    damaged = (
+        b"",
+        b"\xff",
+        b"\x0a\xff\xff\xff\xff\x0f",
+        b"\x80" * 11,
+        b"\x0b",
+        b"\x0a\x02\xc3\x28",
+    )
 
     (control,) = await identity.channel.judged(f"/{HEALTH}/Check", [b""], identity.check)
     answers = {

@@ -99,6 +99,7 @@ async def test_hlt_5_health_follows_the_store(node: Node) -> None:
 async def test_hlt_6_check_stays_quick_under_load(node: Node) -> None:
     """HLT-6: Check takes at most 100 ms at the median while 32 callers create DIDs."""
     service = await node.start()
+    await service.lives()
     probe = service.connect()
     await service.check(channel=probe)
     stop = asyncio.Event()

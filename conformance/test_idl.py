@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blackhole.identity.v1 import identity_pb2 as pb
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -17,6 +16,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
     MethodDescriptorProto,
 )
+
+from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness import reflection
 from .harness.identity import SERVICE, Identity
@@ -85,9 +86,7 @@ async def test_idl_2_create_did_keeps_its_http_binding(identity: Identity) -> No
 async def test_idl_3_unknown_fields_are_ignored(identity: Identity, position: str) -> None:
     """IDL-3: A request with fields of a newer schema is answered as without them."""
     encryption = pb.EncryptionConfig(algorithm=pb.ENCRYPTION_ALGORITHM_AES_256_GCM, key_id="k")
-    request = pb.CreateDIDRequest(
-        method="key", properties={"name": "Ada"}, encryption=encryption
-    )
+    request = pb.CreateDIDRequest(method="key", properties={"name": "Ada"}, encryption=encryption)
 
     created = await identity.call("CreateDID", _with_unknown(request, position))
     expect((created.code, created.message), equals=("OK", ""), what="CreateDID, unknown fields")
@@ -131,7 +130,7 @@ async def test_idl_4_an_unknown_event_type_is_refused_by_name(
     expect(await control.silent(0.05), equals=True, what="a subscription to known types is open")
     control.cancel()
 
-    refused = await identity.events(number)  # type: ignore[arg-type]
+    refused = await identity.events(number)
     answer = await refused.ended()
 
     expect(

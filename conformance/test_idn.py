@@ -4,13 +4,15 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from blackhole.identity.v1 import identity_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
+
+from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness.bounds import until
 from .harness.identity import NOT_SERVING, Identity
@@ -344,7 +346,9 @@ async def test_idn_11_a_deleted_did_stays_deleted(node: Node) -> None:
     await service.stop()
     service = await node.start()
     after = await _answers_of(service, deleted.did)
-    issued = {result.did for result in await service.batch([pb.CreateDIDRequest(method="key")] * 100)}
+    issued = {
+        result.did for result in await service.batch([pb.CreateDIDRequest(method="key")] * 100)
+    }
 
     expected = dict.fromkeys(("ResolveDID", "UpdateDID", "DeleteDID"), "NOT_FOUND")
     expect(before, equals=expected, what="calls on the deleted DID")
@@ -359,7 +363,9 @@ async def test_idn_12_what_was_acknowledged_survives_sigkill(node: Node) -> None
 
     for round_, most in enumerate((1, 100, 500)):
         service = await node.start()
-        await _create_until_killed(service, f"round {round_}", len(acknowledged) + most, acknowledged)
+        await _create_until_killed(
+            service, f"round {round_}", len(acknowledged) + most, acknowledged
+        )
         did(f"killed the service with {len(acknowledged)} DIDs acknowledged in all")
 
     service = await node.start()
@@ -391,7 +397,9 @@ async def test_idn_13_both_checks_agree(node: Node) -> None:
 
 
 def _document(
-    created: pb.CreateDIDResponse, properties: Mapping[str, str], updated_at: Timestamp | None = None
+    created: pb.CreateDIDResponse,
+    properties: Mapping[str, str],
+    updated_at: Timestamp | None = None,
 ) -> pb.DIDDocument:
     return pb.DIDDocument(
         did=created.did,
@@ -410,10 +418,8 @@ def _created(created: pb.CreateDIDResponse, properties: Mapping[str, str]) -> pb
     )
 
 
-def _naming(
-    method: str, name: str
-) -> pb.ResolveDIDRequest | pb.UpdateDIDRequest | pb.DeleteDIDRequest:
-    requests = {
+def _naming(method: str, name: str) -> Any:
+    requests: dict[str, Any] = {
         "ResolveDID": pb.ResolveDIDRequest,
         "UpdateDID": pb.UpdateDIDRequest,
         "DeleteDID": pb.DeleteDIDRequest,

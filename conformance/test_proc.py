@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness import reflection
 from .harness.bounds import PROMPT, STOP, until
+from .harness.calls import parsed
 from .harness.identity import NOT_SERVING, SERVICE, SERVING, Identity
 from .harness.judging import did, expect
 from .harness.nodes import Node
@@ -133,7 +135,7 @@ async def test_proc_6_sigterm_drains(node: Node) -> None:
     expect(ended.status, equals=0, what="exit status")
     expect(ended.elapsed, at_most=service.grace, what="seconds from SIGTERM to the end")
     expect(node.leftovers(), equals=[], what="files left in socket_dir")
-    created = pb.CreateDIDResponse.FromString(answer.messages()[0])
+    created = parsed(answer.messages()[0], pb.CreateDIDResponse)
     again = await node.start()
     document = await again.resolve(created.did)
     expect(document.did, equals=created.did, what="the held call's DID after a restart")
@@ -259,5 +261,3 @@ def _broken(node: Node, change: Any) -> Path:
         for name, value in change.items()
     }
     return node.write_unchecked(settings)
-
-

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from blackhole.identity.v1 import identity_pb2 as pb
 from grpc_health.v1 import health_pb2
 
+from blackhole.identity.v1 import identity_pb2 as pb
+
+from .harness.calls import parsed
 from .harness.identity import HEALTH, SERVING, Identity
 from .harness.judging import did, expect, not_run
 from .harness.nodes import LONGEST_SOCKET, Node, identity_of_file, peer_credentials
@@ -47,7 +49,7 @@ async def test_sock_1_the_socket_speaks_grpc_over_http2(identity: Identity) -> N
     )
     expect(answer.grpc_status, equals="0", what="grpc-status")
     expect(
-        [health_pb2.HealthCheckResponse.FromString(m).status for m in answer.messages()],
+        [parsed(m, health_pb2.HealthCheckResponse).status for m in answer.messages()],
         equals=[SERVING],
         what="messages of the answer",
     )
@@ -177,7 +179,9 @@ async def test_sock_7_the_longest_path_works_and_one_byte_more_is_refused(node: 
         what="a line of standard error holds the path or socket_dir",
     )
     expect(
-        [file.name for file in too_long.glob("*")], equals=[], what="files in the refused socket_dir"
+        [file.name for file in too_long.glob("*")],
+        equals=[],
+        what="files in the refused socket_dir",
     )
 
 
@@ -255,11 +259,13 @@ async def test_sock_9_answers_pass_up_to_the_limit(node: Node) -> None:
 async def test_sock_11_the_kernel_names_the_services_process(node: Node) -> None:
     """SOCK-11: SO_PEERCRED names the process that serves, before and after a restart."""
     first = await node.start()
+    await first.lives()
     named = peer_credentials(first.path)
     expect(named[0] in [p.pid for p in first.process.family()], equals=True, what="its PID")
     await first.stop()
 
     second = await node.start()
+    await second.lives()
     renamed = peer_credentials(second.path)
 
     expect(
@@ -350,8 +356,7 @@ async def _make_answer(service: Identity, created: pb.CreateDIDResponse, size: i
 
 def _connections(service: Identity) -> int:
     return sum(
-        connection.laddr == str(service.path)
+        str(connection.laddr) == str(service.path)
         for process in service.process.family()
         for connection in process.net_connections("unix")
     )
-

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+
+from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
 
 
 class ConfigError(ValueError):
@@ -159,7 +160,7 @@ def _durations(message: Message, prefix: str = "") -> Iterator[tuple[str, Durati
             continue
         if isinstance(value, Duration):
             yield path, value
-        elif field.message_type.GetOptions().map_entry:
+        elif field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key in value:
                 if isinstance(value[key], Message):
                     yield from _durations(value[key], f"{path}.{key}.")

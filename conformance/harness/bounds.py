@@ -8,12 +8,10 @@ import asyncio
 import inspect
 import statistics
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from collections.abc import Callable
+from typing import Any
 
 from .judging import NonConformance
-
-T = TypeVar("T")
 
 START_ERROR = 5.0
 """Seconds for a start that must fail to fail. CONFORMANCE.md, "Start-up errors"."""
@@ -73,13 +71,11 @@ JITTER = HostJitter()
 """The jitter of the host this process runs on."""
 
 
-async def until(
-    fact: Callable[[], T | Awaitable[T]], *, bound: float, what: str, every: float = POLL
-) -> T:
+async def until(fact: Callable[[], Any], *, bound: float, what: str, every: float = POLL) -> Any:
     """Look at a fact again and again until it holds, and return it.
 
     Args:
-        fact: returns something true once it holds.
+        fact: returns something true once it holds, or a coroutine that does.
         bound: seconds, widened by the host's jitter.
         what: the fact in words, for the failure.
         every: seconds between two looks.
@@ -90,7 +86,7 @@ async def until(
     end = time.monotonic() + bound + JITTER.seconds
     while True:
         seen = fact()
-        value = await seen if inspect.isawaitable(seen) else cast("T", seen)
+        value = await seen if inspect.isawaitable(seen) else seen
         if value:
             return value
         if time.monotonic() > end:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -105,7 +105,8 @@ class Channel:
             NonConformance: the call outlived its deadline.
         """
         body = request if isinstance(request, bytes) else request.SerializeToString()
-        call = self._channel.unary_unary(path)(body, timeout=timeout, metadata=tuple(metadata))
+        method: Any = self._channel.unary_unary(path)
+        call = method(body, timeout=timeout, metadata=tuple(metadata))
         started = time.monotonic()
 
         async def finish() -> Answer:
@@ -114,7 +115,8 @@ class Channel:
                 raw = await call
             return await _answer(call, raw, response_type, started)
 
-        return await self._watched(finish(), path, timeout)
+        answer: Answer = await self._watched(finish(), path, timeout)
+        return answer
 
     async def judged(
         self, path: str, bodies: Sequence[bytes], barrier: Callable[[], Awaitable[object]]
@@ -131,11 +133,13 @@ class Channel:
                 of these.
         """
         started = time.monotonic()
-        method = self._channel.unary_stream(path)
+        method: Any = self._channel.unary_stream(path)
         calls = [method(body, timeout=bounds.DEADLINE) for body in bodies]
 
         async def finish() -> list[Answer]:
-            await asyncio.gather(*(call.initial_metadata() for call in calls), return_exceptions=True)
+            await asyncio.gather(
+                *(call.initial_metadata() for call in calls), return_exceptions=True
+            )
             await barrier()
             return list(await asyncio.gather(*(_taken(call, started) for call in calls)))
 
@@ -148,7 +152,8 @@ class Channel:
         Not by grpc.aio's call with a stream of requests: where the server ends such a call
         first, that one reports an INTERNAL error of its own half of the time.
         """
-        call = self._channel.unary_stream(path)(body, timeout=bounds.DEADLINE)
+        method: Any = self._channel.unary_stream(path)
+        call = method(body, timeout=bounds.DEADLINE)
         started = time.monotonic()
         found: list[bytes] = []
 
@@ -172,7 +177,8 @@ class Channel:
 
         Confirmed means: initial metadata arrived, or the call ended.
         """
-        call = self._channel.unary_stream(path)(request.SerializeToString(), timeout=timeout)
+        method: Any = self._channel.unary_stream(path)
+        call = method(request.SerializeToString(), timeout=timeout)
         stream = Stream(call, response_type, path)
         await self._watched(stream.confirmed(), path, bounds.DEADLINE)
         return stream
@@ -274,13 +280,29 @@ class Stream:
         with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
             raw = await reading
             if raw is not grpc.aio.EOF:
-                return self._type.FromString(raw)
+                return parsed(raw, self._type)
         return None
 
     async def _state(self) -> str:
         if not self._call.done():
             return "the stream is open"
         return f"the stream ended with {await self.ended()!r}"
+
+
+def parsed(raw: bytes, kind: type[Message]) -> Any:
+    """Return the message that an answer is.
+
+    Raises:
+        NonConformance: it is none of that type.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise NonConformance(
+            what="an answer",
+            expected=f"a {kind.DESCRIPTOR.full_name}",
+            observed=f"{error}: {raw!r}",
+        ) from None
 
 
 async def _taken(call: Any, started: float) -> Answer:
@@ -302,7 +324,7 @@ async def _answer(
     elapsed = time.monotonic() - started
     response: Any = raw
     if raw is not None and response_type is not None:
-        response = response_type.FromString(raw)
+        response = parsed(raw, response_type)
     return Answer(
         code=code.name,
         message=await call.details() or "",

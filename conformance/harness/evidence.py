@@ -1,6 +1,6 @@
 """Evidence: what a stranger needs to see a failure, written before anything is cleaned up."""
 
-import datetime
+import datetime as dt
 import json
 import re
 import shutil
@@ -48,7 +48,7 @@ def timeline(steps: Sequence[tuple[float, str]], logs: Iterable[str]) -> list[st
     events = [(moment, f"suite  {step}") for moment, step in steps]
     events += [event for log in logs for event in _logged(log)]
     return [
-        f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%H:%M:%S.%f}  {text}"
+        f"{dt.datetime.fromtimestamp(moment, dt.UTC):%H:%M:%S.%f}  {text}"
         for moment, text in sorted(events)
     ]
 
@@ -57,7 +57,7 @@ def _logged(log: str) -> Iterator[tuple[float, str]]:
     for line in log.splitlines():
         try:
             record = json.loads(line)
-            moment = datetime.datetime.fromisoformat(record["time"]).timestamp()
+            moment = dt.datetime.fromisoformat(record["time"]).timestamp()
         except (ValueError, TypeError, KeyError):
             continue
         yield moment, f"log    {line}"

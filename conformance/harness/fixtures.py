@@ -122,7 +122,8 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
     before, children = _open_descriptors(), _children()
     yield
     end = time.monotonic() + _SETTLE + jitter.seconds
-    while (more := _open_descriptors() - before) > _OWN_DESCRIPTORS and time.monotonic() < end:
+    # Nothing announces that a descriptor was closed.
+    while (more := _open_descriptors() - before) > _OWN_DESCRIPTORS and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(bounds.POLL)
     if more > _OWN_DESCRIPTORS:
         raise RuntimeError(f"the test left {more} descriptors open")
@@ -144,4 +145,3 @@ def _children() -> set[int]:
 
 def _open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-

@@ -7,12 +7,13 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from blackhole.identity.v1 import identity_pb2 as pb
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
+
+from blackhole.identity.v1 import identity_pb2 as pb
 
 from . import bounds
 from .calls import Answer, Channel, Metadata, Stream
@@ -27,10 +28,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 _METHODS = pb.DESCRIPTOR.services_by_name["IdentityService"].methods_by_name
-
-
-class _DIDs(Protocol):
-    did: str
 
 
 class Identity:
@@ -144,7 +141,7 @@ class Identity:
 
     async def events(
         self,
-        *types: pb.EventType,
+        *types: Any,
         channel: Channel | None = None,
         timeout: float | None = None,
     ) -> Stream:

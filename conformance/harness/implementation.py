@@ -4,7 +4,7 @@ A manifest is a TOML file, `fixtures/implementations/NAME.toml` or any other
 path. CONFORMANCE.md, "Manifest", lists its fields.
 """
 
-import datetime
+import datetime as dt
 import os
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ class KnownFailure:
     id: str
     reason: str
     link: str
-    expires: datetime.date
+    expires: dt.date
     kind: str
 
 
@@ -247,7 +247,7 @@ def _known_failure(
     manifest: Path, entry: Any, requirements: Mapping[str, Requirement]
 ) -> KnownFailure:
     where = f"{manifest}: known_failures"
-    fields = {"id": str, "reason": str, "link": str, "expires": datetime.date, "kind": str}
+    fields = {"id": str, "reason": str, "link": str, "expires": dt.date, "kind": str}
     if not isinstance(entry, dict) or set(entry) != set(fields):
         raise ManifestError(f"{where}: an entry has exactly the fields {', '.join(fields)}")
     for name, kind in fields.items():
@@ -257,6 +257,6 @@ def _known_failure(
         raise ManifestError(f"{where}: there is no requirement {entry['id']!r}")
     if entry["kind"] not in KINDS:
         raise ManifestError(f"{where}: {entry['id']}: kind is one of {', '.join(sorted(KINDS))}")
-    if entry["expires"] < datetime.datetime.now(datetime.UTC).date():
+    if entry["expires"] < dt.datetime.now(dt.UTC).date():
         raise ManifestError(f"{where}: {entry['id']}: expired on {entry['expires']}")
     return KnownFailure(**entry)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.outcomes import Skipped
 
 from . import evidence, judging
 from .failure_text import failure
@@ -66,7 +67,7 @@ class _Said:
     seconds: float = 0.0
 
 
-class _Preset(pytest.skip.Exception):
+class _Preset(Skipped):
     """The verdict of a test is known before it runs."""
 
 

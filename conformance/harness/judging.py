@@ -129,7 +129,9 @@ def expect(  # noqa: PLR0913 - each names one kind of comparison, and one is giv
         raise TypeError(f"nothing is expected of {what}")
     if not all(right for right, _ in findings):
         expected = " and ".join(text for _, text in findings)
-        raise NonConformance(what=what, expected=expected, observed=_differing(observed, equals, shown))
+        raise NonConformance(
+            what=what, expected=expected, observed=_differing(observed, equals, shown)
+        )
     return observed
 
 

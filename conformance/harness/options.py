@@ -144,9 +144,7 @@ def _attached(text: str) -> tuple[str, Path]:
     name, separator, target = text.partition("=")
     address = urlsplit(target)
     if not separator or name != "identity" or address.scheme != "unix" or not address.path:
-        raise pytest.UsageError(
-            f"--attach: {text!r} is not identity=unix:///PATH"
-        )
+        raise pytest.UsageError(f"--attach: {text!r} is not identity=unix:///PATH")
     if not Path(address.path).is_socket():
         raise pytest.UsageError(f"--attach: there is no socket {address.path}")
     return name, Path(address.path)
@@ -155,7 +153,7 @@ def _attached(text: str) -> tuple[str, Path]:
 def _seed(config: pytest.Config) -> None:
     given = config.getoption("hypothesis_seed", None)
     if hasattr(config, _WORKER):
-        given = config.workerinput["conformance"]["seed"]
+        given = _told(config)["seed"]
     config.stash[judge.SEED] = (
         int(given) if given not in (None, "random") else random.SystemRandom().randrange(1 << 32)
     )
@@ -165,8 +163,14 @@ def _seed(config: pytest.Config) -> None:
 def _once(config: pytest.Config, what: str, find_out: Callable[[pytest.Config], str]) -> str:
     """Find something out in the controlling process, and only there."""
     if hasattr(config, _WORKER):
-        return str(config.workerinput["conformance"][what])
+        return str(_told(config)[what])
     return find_out(config)
+
+
+def _told(config: pytest.Config) -> dict[str, Any]:
+    """Return what the controlling process told this worker of `-n`."""
+    told: dict[str, Any] = getattr(config, _WORKER)["conformance"]
+    return told
 
 
 def _version(config: pytest.Config) -> str:

@@ -197,7 +197,7 @@ class Process:
         return True
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 - a process is described by these
     implementation: Implementation,
     arguments: Sequence[str],
     *,

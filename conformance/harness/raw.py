@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import h2.config
 import h2.connection
@@ -99,7 +100,7 @@ class RawConnection:
         """Show the connection and its streams."""
         return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {self._answers})"
 
-    async def __aenter__(self) -> "RawConnection":
+    async def __aenter__(self) -> Self:
         """Connect and send the preface."""
         self._reader, self._writer = await asyncio.open_unix_connection(str(self._path))
         self._h2.initiate_connection()

@@ -1,6 +1,5 @@
 """An implementation's own descriptors, read by server reflection."""
 
-import contextlib
 from dataclasses import dataclass
 
 from google.protobuf.descriptor_pb2 import (
@@ -10,7 +9,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from .calls import Channel
+from .calls import Channel, parsed
 from .judging import untestable
 
 VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
@@ -40,9 +39,7 @@ class Schema:
             if name not in ordered and name in self.files:
                 for dependency in self.files[name].dependency:
                     add(dependency)
-                ordered[name] = FileDescriptorProto.FromString(
-                    self.files[name].SerializeToString()
-                )
+                ordered[name] = FileDescriptorProto.FromString(self.files[name].SerializeToString())
 
         for name in self.files:
             add(name)
@@ -71,17 +68,17 @@ async def read(channel: Channel) -> Schema:
         Untestable: it offers no reflection.
     """
     for package in VERSIONS:
-        with contextlib.suppress(_Unimplemented):
-            return await _read(channel, f"/{package}.ServerReflection/ServerReflectionInfo")
-    untestable("the service offers neither grpc.reflection.v1 nor v1alpha")
+        schema = await _read(channel, f"/{package}.ServerReflection/ServerReflectionInfo")
+        if schema is not None:
+            return schema
+    return untestable("the service offers neither grpc.reflection.v1 nor v1alpha")
 
 
-class _Unimplemented(Exception):  # noqa: N818 - not an error: the other version is asked next
-    pass
-
-
-async def _read(channel: Channel, path: str) -> Schema:
+async def _read(channel: Channel, path: str) -> Schema | None:
+    """Read everything; None when the service does not offer that version of reflection."""
     listed = await _ask(channel, path, [pb.ServerReflectionRequest(list_services="")])
+    if not listed:
+        return None
     services = tuple(service.name for service in listed[0].list_services_response.service)
     files: dict[str, FileDescriptorProto] = {}
     answers = await _ask(
@@ -106,7 +103,7 @@ def _take(
 ) -> None:
     for answer in answers:
         for raw in answer.file_descriptor_response.file_descriptor_proto:
-            file = FileDescriptorProto.FromString(raw)
+            file: FileDescriptorProto = parsed(raw, FileDescriptorProto)
             files[file.name] = file
 
 
@@ -117,8 +114,8 @@ async def _ask(
     for request in requests:
         messages, answer = await channel.messages(path, request.SerializeToString())
         if answer.code == "UNIMPLEMENTED":
-            raise _Unimplemented
+            return []
         if answer.code != "OK":
             untestable(f"reflection failed: {answer.code} {answer.message}")
-        answers += [pb.ServerReflectionResponse.FromString(message) for message in messages]
+        answers += [parsed(message, pb.ServerReflectionResponse) for message in messages]
     return answers

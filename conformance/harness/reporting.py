@@ -52,7 +52,9 @@ def _narrowed(config: pytest.Config) -> bool:
     """Tell whether options select some of the tests only."""
     # Some belong to plugins that may be switched off.
     narrowing = ("keyword", "markexpr", "maxfail", "deselect", "lf", "stepwise")
-    return any(getattr(config.option, name, None) for name in narrowing) or any("::" in word or word.endswith(".py") for word in config.args)
+    return any(getattr(config.option, name, None) for name in narrowing) or any(
+        "::" in word or word.endswith(".py") for word in config.args
+    )
 
 
 class Collector:
@@ -95,9 +97,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = result.exit_status
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """Show a verdict a requirement, and what they amount to."""
     config = terminalreporter.config
     if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):

@@ -47,7 +47,9 @@ def messages(descriptor: Descriptor, depth: int = _DEPTH) -> st.SearchStrategy[M
         for field in descriptor.fields
         if depth > 0 or field.type != FieldDescriptor.TYPE_MESSAGE
     }
-    return st.fixed_dictionaries({}, optional=fields).map(lambda values: make(**_one_of(values, descriptor)))
+    return st.fixed_dictionaries({}, optional=fields).map(
+        lambda values: make(**_one_of(values, descriptor))
+    )
 
 
 def bodies(descriptor: Descriptor, count: int) -> st.SearchStrategy[list[bytes]]:
@@ -74,8 +76,9 @@ def _with_damaged(whole: list[bytes], count: int, chance: random.Random) -> list
 
 
 def _field(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
-    if _is_map(field):
-        key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        key, value = (entry.fields_by_name[name] for name in ("key", "value"))
         return st.dictionaries(_single(key, depth), _single(value, depth), max_size=_MOST)
     if field.is_repeated:
         return st.lists(_single(field, depth), max_size=_MOST)
@@ -86,10 +89,6 @@ def _single(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     if field.type in (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP):
         return messages(field.message_type, depth - 1)
     return _KINDS[field.type]
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return bool(field.message_type and field.message_type.GetOptions().map_entry)
 
 
 def _one_of(values: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:

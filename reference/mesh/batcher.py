@@ -93,10 +93,7 @@ class Batcher(Generic[Item, Result]):
 
     def _ready(self) -> bool:
         return (
-            self._due
-            or self._closed
-            or self._max_wait == 0
-            or len(self._waiting) >= self._max_size
+            self._due or self._closed or self._max_wait == 0 or len(self._waiting) >= self._max_size
         )
 
     def _expire(self) -> None:

@@ -1,5 +1,6 @@
-"""Health: one truth, asked by Check and pushed to every Watch (document: Comprehensive Health Checks).
+"""Health: one truth, asked by Check and pushed to every Watch.
 
+Document: Comprehensive Health Checks.
 Both `grpc.health.v1` and the service's own Check answer from here (IDN-13).
 """
 
@@ -11,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .errors import UnavailableError
 
-Status = health_pb2.HealthCheckResponse.ServingStatus
+_NAMES: Any = health_pb2.HealthCheckResponse.ServingStatus
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,19 +29,19 @@ class Health:
     def __init__(self, name: str) -> None:
         """Start SERVING."""
         self.names = frozenset(("", name))
-        self._status: Status = SERVING
+        self._status: int = SERVING
         self._draining = False
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
         """Show the status."""
-        return f"Health({Status.Name(self._status)}, draining={self._draining})"
+        return f"Health({_NAMES.Name(self._status)}, draining={self._draining})"
 
-    def status(self, name: str) -> Status:
+    def status(self, name: str) -> int:
         """Return what a Check for a name says now."""
         return self._status if name in self.names else SERVICE_UNKNOWN
 
-    def set(self, status: Status) -> None:
+    def set(self, status: int) -> None:
         """Change the status, and tell every Watch; while draining it stays NOT_SERVING."""
         if status != self._status and not self._draining:
             self._status = status
@@ -52,13 +53,13 @@ class Health:
         self._status = NOT_SERVING
         self._tell()
 
-    async def watch(self, name: str) -> AsyncIterator[Status]:
+    async def watch(self, name: str) -> AsyncIterator[int]:
         """Yield the present status at once, then each change.
 
         Raises:
             UnavailableError: the service drains; the last status was told before.
         """
-        told: Status | None = None
+        told: int | None = None
         while True:
             changed = self._changed
             if (status := self.status(name)) != told:
@@ -88,17 +89,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=self._health.status(request.service))
 
     async def List(  # noqa: N802 - the method's name
-        self, _request: health_pb2.HealthListRequest, _context: Any
-    ) -> health_pb2.HealthListResponse:
+        self, _request: Any, _context: Any
+    ) -> Any:
         """Say the status of every name."""
-        return health_pb2.HealthListResponse(
+        return health_pb2.HealthListResponse(  # type: ignore[attr-defined] # newer than its types
             statuses={
                 name: health_pb2.HealthCheckResponse(status=self._health.status(name))
                 for name in self._health.names
             }
         )
 
-    async def Watch(  # type: ignore[override] # noqa: N802 - grpc.aio's stream is an iterator
+    async def Watch(  # noqa: N802 - grpc.aio's stream is an iterator
         self, request: health_pb2.HealthCheckRequest, _context: Any
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Say the status now and at each change (HLT-3, HLT-4)."""

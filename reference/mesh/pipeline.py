@@ -104,7 +104,7 @@ class CallLog:
         )
 
 
-class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc.aio is not typed
+class Pipeline(grpc.aio.ServerInterceptor):
     """Wraps the handler of every method.
 
     Args:

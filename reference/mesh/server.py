@@ -38,8 +38,9 @@ class StartError(Exception):
 class Service(Protocol):
     """What a service brings to its process."""
 
-    full_names: Sequence[str]
-    """Names of its gRPC services."""
+    @property
+    def full_names(self) -> Sequence[str]:
+        """Names of its gRPC services."""
 
     def add_to(self, server: Any) -> None:
         """Register the servicers."""
@@ -139,7 +140,8 @@ def make_server(limits: Limits, stages: Sequence[Stage]) -> Any:
 
 def add_reflection(server: Any, names: Sequence[str]) -> None:
     """Let callers ask for the schema (IDL-1)."""
-    from grpc_reflection.v1alpha import reflection
+    # Imported here: a failed start does not need it.
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415
 
     standard = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
     reflection.enable_server_reflection([*names, standard, reflection.SERVICE_NAME], server)

@@ -80,11 +80,11 @@ class PublishedSocket:
             check_free(self.path)
             try:
                 yield self._private
-                os.chmod(self._private, self._allowed.socket)
+                self._private.chmod(self._allowed.socket)
                 if self._allowed.group is not None:
                     os.chown(self._private, -1, self._allowed.group)
                 self._published = _inode(self._private)
-                os.rename(self._private, self.path)
+                self._private.rename(self.path)
             except OSError as error:
                 raise SocketError(f"{self.path}: {error.strerror}") from error
             finally:

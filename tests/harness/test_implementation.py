@@ -1,6 +1,6 @@
 """Manifests: what they may say, and one clear error for what they may not."""
 
-import datetime
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ language = "Go"
 command = ["{python}", "-c", "pass"]
 claims = ["service"]
 """
-TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
+TOMORROW = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
 KNOWN = f"""
 [[known_failures]]
 id = "SOCK-2"
@@ -55,7 +55,10 @@ BROKEN = {
     "no such file": (GOOD.replace("{python}", "./nowhere"), "there is no file"),
     "not executable": (GOOD.replace("{python}", "./mine.toml"), "is not executable"),
     "no such cwd": (GOOD + 'cwd = "nowhere"', "cwd: there is no directory"),
-    "unknown claim": (GOOD.replace('"service"]', '"servce"]'), "no profile or requirement 'servce'"),
+    "unknown claim": (
+        GOOD.replace('"service"]', '"servce"]'),
+        "no profile or requirement 'servce'",
+    ),
     "claims a MUST": (GOOD.replace('"service"]', '"SOCK-2"]'), "SOCK-2 is a MUST"),
     "unknown ID": (GOOD + KNOWN.replace("SOCK-2", "SOCK-99"), "no requirement 'SOCK-99'"),
     "no reason": (GOOD + KNOWN.replace('"later"', '""'), "reason is empty"),
@@ -74,7 +77,9 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path: Path, case: str) -> None:
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(ManifestError, match="unknown implementation 'refrence'; known: .*reference"):
+    with pytest.raises(
+        ManifestError, match=r"unknown implementation 'refrence'; known: .*reference"
+    ):
         find("refrence")
     with pytest.raises(ManifestError, match=r"there is no file ./refrence\.toml"):
         find("./refrence.toml")

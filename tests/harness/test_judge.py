@@ -60,7 +60,9 @@ def test_workers_come_to_the_same_verdicts(judge_suite: Judge) -> None:
     assert judged.status == 6
 
 
-def test_a_failure_tells_a_stranger_everything(judge_suite: Judge, pytester: pytest.Pytester) -> None:
+def test_a_failure_tells_a_stranger_everything(
+    judge_suite: Judge, pytester: pytest.Pytester
+) -> None:
     source = """
 @pytest.fixture
 def file(tmp_path):

@@ -31,7 +31,7 @@ async def _settle() -> None:
 
 async def test_a_lone_item_leaves_at_once_without_a_wait() -> None:
     sink = Sink()
-    batcher = Batcher(sink.flush, max_size=10, max_wait=0)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=10, max_wait=0)
 
     assert await batcher.submit(1) == 2
     assert sink.batches == [[1]]
@@ -40,23 +40,23 @@ async def test_a_lone_item_leaves_at_once_without_a_wait() -> None:
 async def test_what_comes_while_a_batch_is_out_leaves_together() -> None:
     sink = Sink()
     sink.open.clear()
-    batcher = Batcher(sink.flush, max_size=3, max_wait=0)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=3, max_wait=0)
 
     tasks = [asyncio.create_task(batcher.submit(n)) for n in range(6)]
     await _settle()
     assert sink.batches == [[0]]
     sink.open.set()
 
-    assert await asyncio.gather(*tasks) == [0, 2, 4, 6, 8, 10]
+    assert list(await asyncio.gather(*tasks)) == [0, 2, 4, 6, 8, 10]
     assert sink.batches == [[0], [1, 2, 3], [4, 5]]
 
 
 async def test_a_batch_that_is_not_full_waits_for_max_wait() -> None:
     sink = Sink()
-    batcher = Batcher(sink.flush, max_size=3, max_wait=0.05)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=3, max_wait=0.05)
 
     before = asyncio.get_running_loop().time()
-    results = await asyncio.gather(batcher.submit(1), batcher.submit(2))
+    results = list(await asyncio.gather(batcher.submit(1), batcher.submit(2)))
 
     assert results == [2, 4]
     assert sink.batches == [[1, 2]]
@@ -65,14 +65,14 @@ async def test_a_batch_that_is_not_full_waits_for_max_wait() -> None:
 
 async def test_a_full_batch_does_not_wait() -> None:
     sink = Sink()
-    batcher = Batcher(sink.flush, max_size=2, max_wait=3600)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=2, max_wait=3600)
 
     async with asyncio.timeout(5):
-        assert await asyncio.gather(batcher.submit(1), batcher.submit(2)) == [2, 4]
+        assert list(await asyncio.gather(batcher.submit(1), batcher.submit(2))) == [2, 4]
 
 
 async def test_one_bad_item_fails_alone() -> None:
-    batcher = Batcher(Sink().flush, max_size=3, max_wait=3600)
+    batcher: Batcher[int, int] = Batcher(Sink().flush, max_size=3, max_wait=3600)
 
     results = await asyncio.gather(*map(batcher.submit, (1, -1, 2)), return_exceptions=True)
 
@@ -84,7 +84,7 @@ async def test_what_the_flush_raises_is_everybodys() -> None:
     async def flush(_: list[int]) -> Sequence[int]:
         raise OSError("disk full")
 
-    batcher = Batcher(flush, max_size=2, max_wait=3600)
+    batcher: Batcher[int, int] = Batcher(flush, max_size=2, max_wait=3600)
     results = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
 
     assert [str(result) for result in results] == ["disk full"] * 2
@@ -93,7 +93,7 @@ async def test_what_the_flush_raises_is_everybodys() -> None:
 async def test_a_cancelled_caller_disturbs_nobody() -> None:
     sink = Sink()
     sink.open.clear()
-    batcher = Batcher(sink.flush, max_size=10, max_wait=0)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=10, max_wait=0)
     first, second = (asyncio.create_task(batcher.submit(n)) for n in (1, 2))
     await _settle()
 
@@ -107,7 +107,7 @@ async def test_a_cancelled_caller_disturbs_nobody() -> None:
 
 async def test_close_flushes_what_waits_and_takes_no_more() -> None:
     sink = Sink()
-    batcher = Batcher(sink.flush, max_size=10, max_wait=3600)
+    batcher: Batcher[int, int] = Batcher(sink.flush, max_size=10, max_wait=3600)
     waiting = asyncio.create_task(batcher.submit(1))
     await _settle()
 
@@ -126,7 +126,9 @@ async def test_close_flushes_what_waits_and_takes_no_more() -> None:
 )
 async def test_every_item_gets_its_own_result(items: list[int], size: int, in_flight: int) -> None:
     sink = Sink()
-    batcher = Batcher(sink.flush, max_size=size, max_wait=0, max_in_flight=in_flight)
+    batcher: Batcher[int, int] = Batcher(
+        sink.flush, max_size=size, max_wait=0, max_in_flight=in_flight
+    )
 
     results = await asyncio.gather(*map(batcher.submit, items), return_exceptions=True)
 

@@ -41,7 +41,7 @@ def test_violations_travel_as_bad_request() -> None:
     status = to_status(error)
 
     ((name, raw),) = status.trailers
-    rich = status_pb2.Status.FromString(raw)  # type: ignore[arg-type]
+    rich = status_pb2.Status.FromString(raw)
     bad = error_details_pb2.BadRequest()
     assert rich.details[0].Unpack(bad)
     assert name == DETAILS

@@ -17,7 +17,7 @@ async def test_both_names_have_the_status_and_others_are_unknown() -> None:
         (await servicer.Check(health_pb2.HealthCheckRequest(service=name), None)).status
         for name in ("", "identity", "other")
     ]
-    listed = await servicer.List(health_pb2.HealthListRequest(), None)
+    listed = await servicer.List(None, None)
 
     assert said == [SERVING, SERVING, SERVICE_UNKNOWN]
     assert {name: one.status for name, one in listed.statuses.items()} == {

@@ -33,9 +33,7 @@ def _publish(published: PublishedSocket, listener: socket.socket) -> None:
         listener.listen()
 
 
-def test_a_socket_is_published_listening_and_withdrawn(
-    path: Path, listener: socket.socket
-) -> None:
+def test_a_socket_is_published_listening_and_withdrawn(path: Path, listener: socket.socket) -> None:
     published = PublishedSocket(path, OWNER)
 
     with published.publishing() as private:
@@ -97,7 +95,7 @@ def test_a_full_backlog_is_live(path: Path, listener: socket.socket) -> None:
 
 def test_what_fails_to_bind_leaves_nothing(path: Path) -> None:
     with (
-        pytest.raises(SocketError, match="identity.sock"),
+        pytest.raises(SocketError, match=r"identity\.sock"),
         PublishedSocket(path, OWNER).publishing(),
     ):
         pass
@@ -132,7 +130,7 @@ def test_a_directory_that_is_open_to_all_is_refused(path: Path) -> None:
 def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(SocketError, match="socket_dir: .*Not a directory"):
+    with pytest.raises(SocketError, match=r"socket_dir: .*Not a directory"):
         sockets.make_directory(tmp_path / "file" / "s", OWNER)
 
 
@@ -143,7 +141,10 @@ def test_a_directory_that_somebody_holds_is_waited_for_and_no_longer(
     held = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
 
-    with pytest.raises(SocketError, match="another process holds its lock"), sockets.locked(tmp_path):
+    with (
+        pytest.raises(SocketError, match="another process holds its lock"),
+        sockets.locked(tmp_path),
+    ):
         pass
     os.close(held)
     with sockets.locked(tmp_path):

@@ -19,8 +19,10 @@ def summary(result: Result, report: Path) -> Iterator[Line]:
     for name, verdict in result.verdicts.items():
         judged, requirement = result.judged[name], result.requirements[name]
         yield (
-            f"{verdict:<{_WIDTH}}  {name:<8}{requirement.level:<7} {requirement.title}"
-            f"  ({len(judged.verdicts)} tests, {judged.seconds:.2f} s)",
+            (
+                f"{verdict:<{_WIDTH}}  {name:<8}{requirement.level:<7} {requirement.title}"
+                f"  ({len(judged.verdicts)} tests, {judged.seconds:.2f} s)"
+            ),
             _markup(verdict),
         )
         if verdict is not Verdict.PASS and judged.reason:

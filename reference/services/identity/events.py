@@ -1,4 +1,4 @@
-"""DID events: every change to every subscriber, in order and without a gap (document: Streaming)."""
+"""DID events (document: Streaming): every change to every subscriber, in order, without a gap."""
 
 import asyncio
 from collections import deque

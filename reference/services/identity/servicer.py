@@ -31,28 +31,28 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self._subscribers = subscribers
         self._health = health
 
-    async def CreateDID(  # type: ignore[override] # noqa: N802
+    async def CreateDID(  # noqa: N802
         self, request: pb.CreateDIDRequest, _context: Any
     ) -> pb.CreateDIDResponse:
         """Create a DID; durable before it is answered."""
         check_create(request)
         return (await self._create([request]))[0]
 
-    async def BatchCreateDIDs(  # type: ignore[override] # noqa: N802
+    async def BatchCreateDIDs(  # noqa: N802
         self, request: pb.BatchCreateDIDsRequest, _context: Any
     ) -> pb.BatchCreateDIDsResponse:
         """Create all of a batch, or nothing."""
         check_batch(request, self._settings.max_batch_items)
         return pb.BatchCreateDIDsResponse(dids=await self._create(request.requests))
 
-    async def ResolveDID(  # type: ignore[override] # noqa: N802
+    async def ResolveDID(  # noqa: N802
         self, request: pb.ResolveDIDRequest, _context: Any
     ) -> pb.ResolveDIDResponse:
         """Return what a DID stands for."""
         check_did(request.did)
         return pb.ResolveDIDResponse(document=await self._store.read(request.did))
 
-    async def UpdateDID(  # type: ignore[override] # noqa: N802
+    async def UpdateDID(  # noqa: N802
         self, request: pb.UpdateDIDRequest, _context: Any
     ) -> pb.UpdateDIDResponse:
         """Replace all properties of a DID."""
@@ -60,7 +60,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         (event,) = await self._store.write(Update(request.did, request.properties))
         return pb.UpdateDIDResponse(updated_at=event.timestamp)
 
-    async def DeleteDID(  # type: ignore[override] # noqa: N802
+    async def DeleteDID(  # noqa: N802
         self, request: pb.DeleteDIDRequest, _context: Any
     ) -> pb.DeleteDIDResponse:
         """Delete a DID for ever."""
@@ -68,7 +68,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         (event,) = await self._store.write(Delete(request.did))
         return pb.DeleteDIDResponse(deleted_at=event.timestamp)
 
-    async def StreamDIDEvents(  # type: ignore[override] # noqa: N802
+    async def StreamDIDEvents(  # noqa: N802
         self, request: pb.StreamDIDEventsRequest, context: Any
     ) -> AsyncIterator[pb.DIDEvent]:
         """Send every change from now on; the initial metadata says that `now` has begun."""
@@ -78,12 +78,12 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             async for event in subscription:
                 yield event
 
-    async def Check(  # type: ignore[override] # noqa: N802
+    async def Check(  # noqa: N802
         self, request: pb.HealthCheckRequest, _context: Any
     ) -> pb.HealthCheckResponse:
         """Say what grpc.health.v1 says, by the same number (IDN-13)."""
-        status = int(self._health.status(request.service))
-        return pb.HealthCheckResponse(status=pb.ServingStatus.Name(status))
+        status: Any = self._health.status(request.service)
+        return pb.HealthCheckResponse(status=status)
 
     async def _create(self, requests: Any) -> list[pb.CreateDIDResponse]:
         if not requests:

@@ -6,7 +6,6 @@ deleted and is never issued again (IDN-11).
 """
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from blackhole.identity.v1 import identity_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from blackhole.identity.v1 import identity_pb2 as pb
 
 from ...config import Store as StoreSettings
 from ...mesh.batcher import Batcher
@@ -263,7 +263,7 @@ def _replace(connection: sqlite3.Connection, did: str, document: bytes | None) -
 
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
