@@ -258,7 +258,6 @@ async def test_err_7_a_cancelled_call_stops_its_handler(node: Node, how: str) ->
     created = await service.create()
     expect((await last.next()).did, equals=created.did, what="the next event")
     last.cancel()
-    await own.close()
 
 
 async def _while_draining(service: Identity) -> Answer:

@@ -124,7 +124,6 @@ async def test_hlt_6_check_stays_quick_under_load(node: Node) -> None:
         codes.add((answer.code, answer.response and answer.response.status))
     stop.set()
     seen = set[str]().union(*await asyncio.gather(*loaders))
-    await probe.close()
     did(f"{LOADERS} callers created {created} DIDs during {CHECKS} Checks")
 
     expect(codes, equals={("OK", SERVING)}, what="every Check under load")

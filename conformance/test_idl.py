@@ -174,7 +174,6 @@ async def test_idl_5_a_method_that_does_not_exist_is_unimplemented(
     answer = await channel.unary(path, b"", None)
 
     after = await identity.check(channel=channel)
-    await channel.close()
     expect(answer.code, equals="UNIMPLEMENTED", what=f"code of {path}")
     expect(after.code, equals="OK", what="Check on the same connection, after")
 

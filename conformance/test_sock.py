@@ -226,7 +226,6 @@ async def test_sock_9_requests_pass_up_to_50_mib(identity: Identity) -> None:
     within = await identity.call_on(channel, "CreateDID", largest)
     beyond = await identity.call_on(channel, "CreateDID", _request_of(LIMIT + 1))
     after = await identity.call_on(channel, "CreateDID", pb.CreateDIDRequest(method="key"))
-    await channel.close()
 
     expect((within.code, within.message), equals=("OK", ""), what="a request of 52,428,800 bytes")
     expect(beyond.code, equals="RESOURCE_EXHAUSTED", what="a request of 52,428,801 bytes")

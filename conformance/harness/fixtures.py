@@ -81,7 +81,7 @@ async def shared_identity(
     if attached := request.config.stash[ATTACHED].get("identity"):
         service = Identity(attached, None, bounds.DEADLINE)
         yield service
-        await service.channel.close()
+        await service.hang_up()
         return
     node = _node(request.config)
     try:
@@ -106,6 +106,7 @@ async def identity(shared_identity: Identity | Exception) -> AsyncIterator[Ident
 
     yield shared_identity
 
+    await shared_identity.hang_up(keep=shared_identity.channel)
     await shared_identity.lives()
     after = peer_credentials(shared_identity.path)
     if after != before:

@@ -44,6 +44,7 @@ class Identity:
         self.path = path
         self._process = process
         self.grace = grace
+        self._channels: list[Channel] = []
         self.channel = self.connect()
 
     def __repr__(self) -> str:
@@ -62,8 +63,17 @@ class Identity:
         return self._process
 
     def connect(self) -> Channel:
-        """Return another channel, with a connection of its own."""
-        return Channel(f"unix:{self.path}", on_hang=self._put_down)
+        """Return another channel, with a connection of its own, closed by `hang_up`."""
+        channel = Channel(f"unix:{self.path}", on_hang=self._put_down)
+        self._channels.append(channel)
+        return channel
+
+    async def hang_up(self, *, keep: Channel | None = None) -> None:
+        """Close every channel of the suite's, but one that is to be kept."""
+        for channel in self._channels:
+            if channel is not keep:
+                await channel.close()
+        self._channels = [channel for channel in self._channels if channel is keep]
 
     async def ready(self, bound: float) -> None:
         """Wait until the socket accepts and Check says SERVING.
@@ -179,12 +189,12 @@ class Identity:
 
     async def stop(self) -> Exit:
         """End the process by SIGTERM, which must be enough."""
-        await self.channel.close()
+        await self.hang_up()
         return await self.process.end(self.grace)
 
     async def kill(self) -> None:
         """End the process by SIGKILL."""
-        await self.channel.close()
+        await self.hang_up()
         await self.process.kill()
 
     def _ok(self, method: str, answer: Answer) -> Any:

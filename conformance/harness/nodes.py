@@ -150,7 +150,7 @@ class Node:
         """
         problems: list[NonConformance] = []
         for service in self.services:
-            await service.channel.close()
+            await service.hang_up()
         for process in self.processes:
             family = process.family()
             try:
