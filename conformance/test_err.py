@@ -19,9 +19,8 @@ from .harness.calls import Answer
 from .harness.identity import HEALTH, SERVICE, Identity
 from .harness.judging import did, expect
 from .harness.nodes import Node
-from .harness.options import BODIES_A_ROUND
 from .harness.raw import RawConnection, framed
-from .harness.strategies import bodies
+from .harness.strategies import BODIES_A_ROUND, bodies
 
 LEAKS = re.compile(
     r"/(home|root|tmp|usr|var|data|src)/|\.(py|go|rs|js|ts|java)\b|Traceback|goroutine|panic"

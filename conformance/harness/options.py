@@ -1,5 +1,6 @@
 """The suite's own options, and what is done with them before the first test."""
 
+import math
 import random
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from . import judge, reporting
 from .implementation import Implementation, ManifestError, find, load
 from .preflight import run_preflight, workdir_problem
+from .strategies import BODIES_A_ROUND, EXAMPLES
 from .verdicts import ExitStatus
 
 WORKDIR = pytest.StashKey[Path]()
@@ -20,9 +22,6 @@ WORKDIR = pytest.StashKey[Path]()
 
 ATTACHED = pytest.StashKey[dict[str, Path]]()
 """Sockets of services that the user started, by name."""
-
-BODIES_A_ROUND = 50
-"""Request bodies that one hypothesis example of ERR-3 sends, all at once."""
 
 _WORKER = "workerinput"
 
@@ -53,7 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--workdir", metavar="DIR", help="where nodes live; default: the temporary directory"
     )
     group.addoption(
-        "--examples", type=int, default=1000, metavar="N", help="request bodies a method (ERR-3)"
+        "--examples",
+        type=int,
+        default=EXAMPLES,
+        metavar="N",
+        help=f"request bodies a method (ERR-3); below {EXAMPLES} the verdict is partial at most",
     )
 
 
@@ -66,6 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("help") or config.getoption("version"):
         return
+    for option, least in (("examples", BODIES_A_ROUND), ("start_timeout", 0.1)):
+        if not config.getoption(option) >= least:
+            name = option.replace("_", "-")
+            raise pytest.UsageError(f"--{name}: {config.getoption(option)} is less than {least}")
     workdir = Path(config.getoption("workdir") or tempfile.gettempdir())
     if problem := workdir_problem(workdir):
         raise pytest.UsageError(problem)
@@ -73,10 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[ATTACHED] = dict(_attached(text) for text in config.getoption("attach"))
     config.stash[judge.IMPLEMENTATION] = _implementation(config)
     _seed(config)
-    examples = max(1, config.getoption("examples") // BODIES_A_ROUND)
+    rounds = math.ceil(config.getoption("examples") / BODIES_A_ROUND)
     hypothesis.settings.register_profile(
         "conformance",
-        max_examples=examples,
+        max_examples=rounds,
         deadline=None,
         database=None,
         print_blob=True,

@@ -11,6 +11,7 @@ import pytest
 from . import evidence, judge
 from .reports import report_json, terminal
 from .reports.result import Result
+from .strategies import EXAMPLES
 from .verdicts import ExitStatus, Verdict
 
 _RESULT = pytest.StashKey[Result]()
@@ -41,20 +42,23 @@ def begin(config: pytest.Config) -> None:
         version=config.stash[judge.VERSION],
         seed=config.stash[judge.SEED],
         requirements=judge.specification(config),
-        complete=not _narrowed(config),
+        narrowed=_narrowed(config),
         # pytest's own --strict; for the suite it also means that what was not run is red.
         strict=bool(config.getini("strict")),
     )
     config.pluginmanager.register(Collector(result), "conformance-collector")
 
 
-def _narrowed(config: pytest.Config) -> bool:
-    """Tell whether options select some of the tests only."""
+def _narrowed(config: pytest.Config) -> list[str]:
+    """Return the options that select some of the tests, or of their input, only."""
     # Some belong to plugins that may be switched off.
     narrowing = ("keyword", "markexpr", "maxfail", "deselect", "lf", "stepwise")
-    return any(getattr(config.option, name, None) for name in narrowing) or any(
-        "::" in word or word.endswith(".py") for word in config.args
-    )
+    given = {name: getattr(config.option, name, None) for name in narrowing}
+    found = [f"{name}: {value}" for name, value in given.items() if value]
+    found += [word for word in config.args if "::" in word or word.endswith(".py")]
+    if (examples := config.getoption("examples")) < EXAMPLES:
+        found.append(f"examples: {examples} of {EXAMPLES}")
+    return found
 
 
 class Collector:
@@ -91,7 +95,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if status == ExitStatus.WRONG_USE:
         return
     if status in _KEPT_STATUSES:
-        result.complete = False
+        result.narrowed.append("the run did not come to its end")
     report_json.write(result, judge.report_directory(config))
     if status not in _KEPT_STATUSES:
         session.exitstatus = result.exit_status

@@ -15,6 +15,12 @@ _DEPTH = 3
 _MOST = 4
 """Entries of a repeated field at most."""
 
+EXAMPLES = 1000
+"""Request bodies a method that ERR-3 asks for."""
+
+BODIES_A_ROUND = 50
+"""Request bodies that one hypothesis example of ERR-3 sends, all at once."""
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
 """All of Unicode but surrogates, which UTF-8 cannot carry."""
 

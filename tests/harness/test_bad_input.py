@@ -30,6 +30,8 @@ def _suite(*options: str) -> tuple[int, str]:
         (("--impl=nobody",), "unknown implementation 'nobody'; known: "),
         (("--impl=./nobody.toml",), "there is no file ./nobody.toml"),
         (("--impl=reference", "--workdir=/nowhere"), "there is no directory /nowhere"),
+        (("--impl=reference", "--examples=-1"), "--examples: -1 is less than 50"),
+        (("--impl=reference", "--start-timeout=nan"), "--start-timeout: nan is less than 0.1"),
         (("--attach=storage=unix:///x",), "is not identity=unix:///PATH"),
         (("--attach=identity=tcp://x:1",), "is not identity=unix:///PATH"),
         (("--attach=identity=unix:///no",), "there is no socket /no"),

@@ -50,6 +50,7 @@ def document(result: Result) -> dict[str, Any]:
             for name, verdict in result.verdicts.items()
         },
         "not_selected": result.not_selected,
+        "narrowed": result.narrowed,
     }
     jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
     return report

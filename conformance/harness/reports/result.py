@@ -31,8 +31,8 @@ class Result:
     version: str
     seed: int
     requirements: dict[str, Requirement]
-    complete: bool
-    """Whether every test was selected."""
+    narrowed: list[str]
+    """Options and events by which the run is less than the whole; empty for the whole."""
     strict: bool = False
     started: bool = True
     judged: dict[str, Judged] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Result:
     def overall(self) -> Overall:
         """What is said of the implementation."""
         return overall(
-            self.verdicts, self.requirements, complete=self.complete, started=self.started
+            self.verdicts, self.requirements, complete=not self.narrowed, started=self.started
         )
 
     @property

@@ -29,6 +29,8 @@ def summary(result: Result, report: Path) -> Iterator[Line]:
             yield f"{'':<{_WIDTH}}  {'':<8}{_short(judged.reason)}", {}
     if result.not_selected:
         yield f"{len(result.not_selected)} requirements were not selected", {}
+    if result.narrowed:
+        yield f"less than the whole run: {'; '.join(result.narrowed)}", {}
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result.counts.items()))
     yield "", {}
     yield f"report: {report}", {}
