@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .config import ConfigError, load
+from .config.reading import ConfigError
 from .mesh.telemetry import logging
 
 SERVICES = {"identity": "reference.services.identity.process"}
 """Module that runs each service, imported when it is asked for."""
+
+DRIVER = "reference.driver.process"
+"""Module that runs the driver."""
 
 WRONG_USE = 2
 """Exit status of a start that its configuration or command line made impossible."""
@@ -43,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.claim_standard_streams()
     options = _parser().parse_args(arguments)
     logging.configure(service=options.name)
-    sys.exit(_service(options))
+    try:
+        sys.exit(options.role(options))
+    except ConfigError as error:
+        fail(f"{options.config}: {error}")
 
 
 def fail(message: str) -> NoReturn:
@@ -60,15 +66,26 @@ def _parser() -> argparse.ArgumentParser:
     roles = parser.add_subparsers(required=True, metavar="ROLE", parser_class=_Parser)
     service = roles.add_parser("service", help="run one service in the foreground")
     service.add_argument("name", choices=sorted(SERVICES), metavar="NAME")
-    service.add_argument("--config", required=True, type=Path, metavar="FILE")
     service.add_argument("--version", default="", metavar="V", help="semantic version to run as")
+    service.set_defaults(role=_service)
+    driver = roles.add_parser("driver", help="run the mesh client, remote-controlled")
+    driver.set_defaults(role=_driver, name="driver")
+    for role in (service, driver):
+        role.add_argument("--config", required=True, type=Path, metavar="FILE")
     return parser
 
 
 def _service(options: argparse.Namespace) -> int:
-    try:
-        settings = load(options.config, options.name, options.version)
-    except ConfigError as error:
-        fail(f"{options.config}: {error}")
+    from .config.service import load  # noqa: PLC0415 - each role reads what it needs
+
+    settings = load(options.config, options.name, options.version)
     run: Callable[..., int] = importlib.import_module(SERVICES[options.name]).run
+    return run(settings)
+
+
+def _driver(options: argparse.Namespace) -> int:
+    from .config.client import load  # noqa: PLC0415 - as above
+
+    settings = load(options.config)
+    run: Callable[..., int] = importlib.import_module(DRIVER).run
     return run(settings)

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 # gRPC's own messages go straight to standard error, where nobody may be reading.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -18,7 +18,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from ..config import Limits, Settings
+from ..config.reading import Limits, ProcessSettings
 from .health import Health, HealthServicer
 from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
 from .sockets import PublishedSocket, SocketError, permissions
@@ -49,11 +49,13 @@ class Service(Protocol):
         """End what would never end by itself."""
 
 
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
 Opener = Callable[[Settings, Health], AbstractAsyncContextManager[Service]]
 """Opens a service's store and all it needs, and closes it after the last call."""
 
 
-def run(settings: Settings, opener: Opener) -> int:
+def run(settings: Settings, opener: Opener[Settings]) -> int:
     """Run a service until SIGTERM or SIGINT; return the exit status.
 
     Args:
@@ -73,7 +75,7 @@ def run(settings: Settings, opener: Opener) -> int:
     return 0
 
 
-async def serve(settings: Settings, opener: Opener) -> None:
+async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     """Serve until a signal asks to stop.
 
     Raises:

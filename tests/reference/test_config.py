@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from reference.config import ConfigError, Settings, load
+from reference.config.reading import ConfigError
+from reference.config.service import Settings, load
 
 
 def _load(tmp_path: Path, content: Any, version: str = "") -> Settings:

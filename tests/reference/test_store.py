@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blackhole.identity.v1 import identity_pb2 as pb
-from reference.config import Store
+from reference.config.service import Store
 from reference.mesh.errors import NotFoundError
 from reference.services.identity.store import Create, Delete, DIDStore, StoreError, Update
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
-from ...config import Settings
+from ...config.service import Settings
 from ...mesh import server
 from ...mesh.health import NOT_SERVING, SERVING, Health
 from ...mesh.server import StartError

@@ -7,7 +7,7 @@ from typing import Any
 from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
 
-from ...config import Identity as IdentitySettings
+from ...config.service import Identity as IdentitySettings
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
 from .events import Subscribers

@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from blackhole.identity.v1 import identity_pb2 as pb
 
-from ...config import Store as StoreSettings
+from ...config.service import Store as StoreSettings
 from ...mesh.batcher import Batcher
 from ...mesh.errors import NotFoundError
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%blackhole/conformance/v1/driver.proto\x12\x18\x62lackhole.conformance.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"+\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x90\x02\n\x0b\x43\x61llRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x35\n\x06method\x18\x03 \x01(\x0e\x32%.blackhole.conformance.v1.ProbeMethod\x12\x10\n\x08payloads\x18\x04 \x03(\x0c\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x08metadata\x18\x06 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12/\n\x0c\x63\x61ncel_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf7\x01\n\x0c\x43\x61llResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08payloads\x18\x02 \x03(\x0c\x12\x41\n\x10initial_metadata\x18\x03 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12\x42\n\x11trailing_metadata\x18\x04 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12*\n\x07\x65lapsed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"2\n\x0eResolveRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x0fResolveResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x0e\n\x0cWatchRequest\"F\n\rWatchResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".blackhole.conformance.v1.Endpoint\"\xa8\x02\n\x08\x45ndpoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bsocket_path\x18\x03 \x01(\t\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32\'.blackhole.conformance.v1.EndpointState\x12.\n\nlast_check\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.blackhole.conformance.v1.Endpoint.MetadataEntry\x12\x0b\n\x03pid\x18\x07 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\rSubmitRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\x0c\"D\n\x0eSubmitResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06result\x18\x02 \x01(\x0c\"\x0f\n\rReportRequest\"\xbe\x01\n\x0eReportResponse\x12\x31\n\x04pool\x18\x01 \x03(\x0b\x32#.blackhole.conformance.v1.PoolEntry\x12H\n\x08\x63ircuits\x18\x02 \x03(\x0b\x32\x36.blackhole.conformance.v1.ReportResponse.CircuitsEntry\x1a/\n\rCircuitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\tPoolEntry\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0b\x63onnections\x18\x02 \x01(\r\x12\x18\n\x10idle_connections\x18\x03 \x01(\r\"\x0e\n\x0c\x43loseRequest\"\x0f\n\rCloseResponse*\xa1\x01\n\x0bProbeMethod\x12\x1c\n\x18PROBE_METHOD_UNSPECIFIED\x10\x00\x12\x16\n\x12PROBE_METHOD_UNARY\x10\x01\x12\x1e\n\x1aPROBE_METHOD_SERVER_STREAM\x10\x02\x12\x1e\n\x1aPROBE_METHOD_CLIENT_STREAM\x10\x03\x12\x1c\n\x18PROBE_METHOD_BIDI_STREAM\x10\x04*i\n\rEndpointState\x12\x1e\n\x1a\x45NDPOINT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NDPOINT_STATE_HEALTHY\x10\x01\x12\x1c\n\x18\x45NDPOINT_STATE_UNHEALTHY\x10\x02\x32\xaf\x04\n\x06\x44river\x12U\n\x04\x43\x61ll\x12%.blackhole.conformance.v1.CallRequest\x1a&.blackhole.conformance.v1.CallResponse\x12^\n\x07Resolve\x12(.blackhole.conformance.v1.ResolveRequest\x1a).blackhole.conformance.v1.ResolveResponse\x12Z\n\x05Watch\x12&.blackhole.conformance.v1.WatchRequest\x1a\'.blackhole.conformance.v1.WatchResponse0\x01\x12[\n\x06Submit\x12\'.blackhole.conformance.v1.SubmitRequest\x1a(.blackhole.conformance.v1.SubmitResponse\x12[\n\x06Report\x12\'.blackhole.conformance.v1.ReportRequest\x1a(.blackhole.conformance.v1.ReportResponse\x12X\n\x05\x43lose\x12&.blackhole.conformance.v1.CloseRequest\x1a\'.blackhole.conformance.v1.CloseResponseB7Z5github.com/blackhole/api/conformance/v1;conformancev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%blackhole/conformance/v1/driver.proto\x12\x18\x62lackhole.conformance.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"+\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x90\x02\n\x0b\x43\x61llRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x35\n\x06method\x18\x03 \x01(\x0e\x32%.blackhole.conformance.v1.ProbeMethod\x12\x10\n\x08payloads\x18\x04 \x03(\x0c\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x08metadata\x18\x06 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12/\n\x0c\x63\x61ncel_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf7\x01\n\x0c\x43\x61llResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08payloads\x18\x02 \x03(\x0c\x12\x41\n\x10initial_metadata\x18\x03 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12\x42\n\x11trailing_metadata\x18\x04 \x03(\x0b\x32\'.blackhole.conformance.v1.MetadataEntry\x12*\n\x07\x65lapsed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"2\n\x0eResolveRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x0fResolveResponse\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x0e\n\x0cWatchRequest\"F\n\rWatchResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".blackhole.conformance.v1.Endpoint\"\xbd\x02\n\x08\x45ndpoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bsocket_path\x18\x03 \x01(\t\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32\'.blackhole.conformance.v1.EndpointState\x12.\n\nlast_check\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.blackhole.conformance.v1.Endpoint.MetadataEntry\x12\x0b\n\x03pid\x18\x07 \x01(\x03\x12\x13\n\x0btcp_address\x18\x08 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\rSubmitRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\x0c\"D\n\x0eSubmitResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06result\x18\x02 \x01(\x0c\"\x0f\n\rReportRequest\"\xbe\x01\n\x0eReportResponse\x12\x31\n\x04pool\x18\x01 \x03(\x0b\x32#.blackhole.conformance.v1.PoolEntry\x12H\n\x08\x63ircuits\x18\x02 \x03(\x0b\x32\x36.blackhole.conformance.v1.ReportResponse.CircuitsEntry\x1a/\n\rCircuitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\tPoolEntry\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0b\x63onnections\x18\x02 \x01(\r\x12\x18\n\x10idle_connections\x18\x03 \x01(\r\"\x0e\n\x0c\x43loseRequest\"\x0f\n\rCloseResponse*\xa1\x01\n\x0bProbeMethod\x12\x1c\n\x18PROBE_METHOD_UNSPECIFIED\x10\x00\x12\x16\n\x12PROBE_METHOD_UNARY\x10\x01\x12\x1e\n\x1aPROBE_METHOD_SERVER_STREAM\x10\x02\x12\x1e\n\x1aPROBE_METHOD_CLIENT_STREAM\x10\x03\x12\x1c\n\x18PROBE_METHOD_BIDI_STREAM\x10\x04*i\n\rEndpointState\x12\x1e\n\x1a\x45NDPOINT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NDPOINT_STATE_HEALTHY\x10\x01\x12\x1c\n\x18\x45NDPOINT_STATE_UNHEALTHY\x10\x02\x32\xaf\x04\n\x06\x44river\x12U\n\x04\x43\x61ll\x12%.blackhole.conformance.v1.CallRequest\x1a&.blackhole.conformance.v1.CallResponse\x12^\n\x07Resolve\x12(.blackhole.conformance.v1.ResolveRequest\x1a).blackhole.conformance.v1.ResolveResponse\x12Z\n\x05Watch\x12&.blackhole.conformance.v1.WatchRequest\x1a\'.blackhole.conformance.v1.WatchResponse0\x01\x12[\n\x06Submit\x12\'.blackhole.conformance.v1.SubmitRequest\x1a(.blackhole.conformance.v1.SubmitResponse\x12[\n\x06Report\x12\'.blackhole.conformance.v1.ReportRequest\x1a(.blackhole.conformance.v1.ReportResponse\x12X\n\x05\x43lose\x12&.blackhole.conformance.v1.CloseRequest\x1a\'.blackhole.conformance.v1.CloseResponseB7Z5github.com/blackhole/api/conformance/v1;conformancev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINT_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_REPORTRESPONSE_CIRCUITSENTRY']._loaded_options = None
   _globals['_REPORTRESPONSE_CIRCUITSENTRY']._serialized_options = b'8\001'
-  _globals['_PROBEMETHOD']._serialized_start=1658
-  _globals['_PROBEMETHOD']._serialized_end=1819
-  _globals['_ENDPOINTSTATE']._serialized_start=1821
-  _globals['_ENDPOINTSTATE']._serialized_end=1926
+  _globals['_PROBEMETHOD']._serialized_start=1679
+  _globals['_PROBEMETHOD']._serialized_end=1840
+  _globals['_ENDPOINTSTATE']._serialized_start=1842
+  _globals['_ENDPOINTSTATE']._serialized_end=1947
   _globals['_METADATAENTRY']._serialized_start=157
   _globals['_METADATAENTRY']._serialized_end=200
   _globals['_CALLREQUEST']._serialized_start=203
@@ -58,25 +58,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHRESPONSE']._serialized_start=848
   _globals['_WATCHRESPONSE']._serialized_end=918
   _globals['_ENDPOINT']._serialized_start=921
-  _globals['_ENDPOINT']._serialized_end=1217
-  _globals['_ENDPOINT_METADATAENTRY']._serialized_start=1170
-  _globals['_ENDPOINT_METADATAENTRY']._serialized_end=1217
-  _globals['_SUBMITREQUEST']._serialized_start=1219
-  _globals['_SUBMITREQUEST']._serialized_end=1265
-  _globals['_SUBMITRESPONSE']._serialized_start=1267
-  _globals['_SUBMITRESPONSE']._serialized_end=1335
-  _globals['_REPORTREQUEST']._serialized_start=1337
-  _globals['_REPORTREQUEST']._serialized_end=1352
-  _globals['_REPORTRESPONSE']._serialized_start=1355
-  _globals['_REPORTRESPONSE']._serialized_end=1545
-  _globals['_REPORTRESPONSE_CIRCUITSENTRY']._serialized_start=1498
-  _globals['_REPORTRESPONSE_CIRCUITSENTRY']._serialized_end=1545
-  _globals['_POOLENTRY']._serialized_start=1547
-  _globals['_POOLENTRY']._serialized_end=1622
-  _globals['_CLOSEREQUEST']._serialized_start=1624
-  _globals['_CLOSEREQUEST']._serialized_end=1638
-  _globals['_CLOSERESPONSE']._serialized_start=1640
-  _globals['_CLOSERESPONSE']._serialized_end=1655
-  _globals['_DRIVER']._serialized_start=1929
-  _globals['_DRIVER']._serialized_end=2488
+  _globals['_ENDPOINT']._serialized_end=1238
+  _globals['_ENDPOINT_METADATAENTRY']._serialized_start=1191
+  _globals['_ENDPOINT_METADATAENTRY']._serialized_end=1238
+  _globals['_SUBMITREQUEST']._serialized_start=1240
+  _globals['_SUBMITREQUEST']._serialized_end=1286
+  _globals['_SUBMITRESPONSE']._serialized_start=1288
+  _globals['_SUBMITRESPONSE']._serialized_end=1356
+  _globals['_REPORTREQUEST']._serialized_start=1358
+  _globals['_REPORTREQUEST']._serialized_end=1373
+  _globals['_REPORTRESPONSE']._serialized_start=1376
+  _globals['_REPORTRESPONSE']._serialized_end=1566
+  _globals['_REPORTRESPONSE_CIRCUITSENTRY']._serialized_start=1519
+  _globals['_REPORTRESPONSE_CIRCUITSENTRY']._serialized_end=1566
+  _globals['_POOLENTRY']._serialized_start=1568
+  _globals['_POOLENTRY']._serialized_end=1643
+  _globals['_CLOSEREQUEST']._serialized_start=1645
+  _globals['_CLOSEREQUEST']._serialized_end=1659
+  _globals['_CLOSERESPONSE']._serialized_start=1661
+  _globals['_CLOSERESPONSE']._serialized_end=1676
+  _globals['_DRIVER']._serialized_start=1950
+  _globals['_DRIVER']._serialized_end=2509
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,7 @@
 isort:skip_file
 Driver is the remote control of an implementation's client role: the suite
 tells the process what to call, plays the peer that is called, and judges by
-what arrived there. A first cut: the client chapters may still extend it.
+what arrived there.
 """
 
 from collections import abc as _abc
@@ -53,12 +53,14 @@ class _EndpointState:
 class _EndpointStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ENDPOINT_STATE_UNSPECIFIED: _EndpointState.ValueType  # 0
+    """Not checked yet."""
     ENDPOINT_STATE_HEALTHY: _EndpointState.ValueType  # 1
     ENDPOINT_STATE_UNHEALTHY: _EndpointState.ValueType  # 2
 
 class EndpointState(_EndpointState, metaclass=_EndpointStateEnumTypeWrapper): ...
 
 ENDPOINT_STATE_UNSPECIFIED: EndpointState.ValueType  # 0
+"""Not checked yet."""
 ENDPOINT_STATE_HEALTHY: EndpointState.ValueType  # 1
 ENDPOINT_STATE_UNHEALTHY: EndpointState.ValueType  # 2
 Global___EndpointState: _TypeAlias = EndpointState  # noqa: Y015
@@ -98,7 +100,7 @@ class CallRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     CANCEL_AFTER_FIELD_NUMBER: _builtins.int
     service: _builtins.str
-    """Service as discovery knows it."""
+    """Service as discovery knows it. A bad name is the mesh client's to refuse."""
     version: _builtins.str
     """Version asked for. Empty: any."""
     method: Global___ProbeMethod.ValueType
@@ -240,7 +242,7 @@ class WatchResponse(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
-        """All endpoints, by name, then version."""
+        """All endpoints, by name, then by semantic version, unversioned first."""
 
     def __init__(
         self,
@@ -286,13 +288,19 @@ class Endpoint(_message.Message):
     LAST_CHECK_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
+    TCP_ADDRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     socket_path: _builtins.str
     state: Global___EndpointState.ValueType
     pid: _builtins.int
+    """Process that listens there (SO_PEERCRED); 0 when unknown."""
+    tcp_address: _builtins.str
+    """"host:port", where it is registered with one."""
     @_builtins.property
-    def last_check(self) -> _timestamp_pb2.Timestamp: ...
+    def last_check(self) -> _timestamp_pb2.Timestamp:
+        """End of the last health check. Absent: none has ended yet."""
+
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -305,10 +313,11 @@ class Endpoint(_message.Message):
         last_check: _timestamp_pb2.Timestamp | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         pid: _builtins.int = ...,
+        tcp_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check", "metadata", b"metadata", "name", b"name", "pid", b"pid", "socket_path", b"socket_path", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check", "metadata", b"metadata", "name", b"name", "pid", b"pid", "socket_path", b"socket_path", "state", b"state", "tcp_address", b"tcp_address", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -74,28 +74,32 @@ class DriverServicer:
     def Call(self, request, context):
         """Makes one call of Probe on the named service through the mesh client. The
         answer of Call itself is OK whatever the outcome of the call it made.
+        INVALID_ARGUMENT: the request asks for no call that there is (no method, or
+        not exactly one payload where the method takes one message).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Resolve(self, request, context):
-        """Asks ProcessDiscovery for an address.
+        """Asks discovery for an address. Its own status is the refusal:
+        INVALID_ARGUMENT, NOT_FOUND or UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Follows the ServiceRegistry: the endpoints now, then again at each change.
+        """Follows the ServiceRegistry: all endpoints now, and all of them again after
+        each change of an endpoint or of its state. Changes may be told together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Submit(self, request, context):
-        """Adds one item to the Batcher of the named service and answers with its
-        result.
+        """Adds one item to the Batcher of the named service, whose flush is a call of
+        Probe.Batch, and answers with the item's own result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +113,8 @@ class DriverServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Close(self, request, context):
-        """Closes the mesh client: batches are flushed, connections closed.
+        """Closes the mesh client: batches are flushed, connections closed. Whatever is
+        asked for afterwards is FAILED_PRECONDITION "the client is closed".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

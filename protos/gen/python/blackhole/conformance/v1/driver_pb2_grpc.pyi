@@ -3,7 +3,7 @@
 isort:skip_file
 Driver is the remote control of an implementation's client role: the suite
 tells the process what to call, plays the peer that is called, and judges by
-what arrived there. A first cut: the client chapters may still extend it.
+what arrived there.
 """
 
 from blackhole.conformance.v1 import driver_pb2 as _driver_pb2
@@ -39,19 +39,27 @@ class DriverStub:
     Call: _grpc.UnaryUnaryMultiCallable[_driver_pb2.CallRequest, _driver_pb2.CallResponse]
     """Makes one call of Probe on the named service through the mesh client. The
     answer of Call itself is OK whatever the outcome of the call it made.
+    INVALID_ARGUMENT: the request asks for no call that there is (no method, or
+    not exactly one payload where the method takes one message).
     """
     Resolve: _grpc.UnaryUnaryMultiCallable[_driver_pb2.ResolveRequest, _driver_pb2.ResolveResponse]
-    """Asks ProcessDiscovery for an address."""
+    """Asks discovery for an address. Its own status is the refusal:
+    INVALID_ARGUMENT, NOT_FOUND or UNAVAILABLE.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_driver_pb2.WatchRequest, _driver_pb2.WatchResponse]
-    """Follows the ServiceRegistry: the endpoints now, then again at each change."""
+    """Follows the ServiceRegistry: all endpoints now, and all of them again after
+    each change of an endpoint or of its state. Changes may be told together.
+    """
     Submit: _grpc.UnaryUnaryMultiCallable[_driver_pb2.SubmitRequest, _driver_pb2.SubmitResponse]
-    """Adds one item to the Batcher of the named service and answers with its
-    result.
+    """Adds one item to the Batcher of the named service, whose flush is a call of
+    Probe.Batch, and answers with the item's own result.
     """
     Report: _grpc.UnaryUnaryMultiCallable[_driver_pb2.ReportRequest, _driver_pb2.ReportResponse]
     """Pool and breakers as the client sees them. For diagnosis, never judged."""
     Close: _grpc.UnaryUnaryMultiCallable[_driver_pb2.CloseRequest, _driver_pb2.CloseResponse]
-    """Closes the mesh client: batches are flushed, connections closed."""
+    """Closes the mesh client: batches are flushed, connections closed. Whatever is
+    asked for afterwards is FAILED_PRECONDITION "the client is closed".
+    """
 
 @_typing.type_check_only
 class DriverAsyncStub(DriverStub):
@@ -61,19 +69,27 @@ class DriverAsyncStub(DriverStub):
     Call: _aio.UnaryUnaryMultiCallable[_driver_pb2.CallRequest, _driver_pb2.CallResponse]  # type: ignore[assignment]
     """Makes one call of Probe on the named service through the mesh client. The
     answer of Call itself is OK whatever the outcome of the call it made.
+    INVALID_ARGUMENT: the request asks for no call that there is (no method, or
+    not exactly one payload where the method takes one message).
     """
     Resolve: _aio.UnaryUnaryMultiCallable[_driver_pb2.ResolveRequest, _driver_pb2.ResolveResponse]  # type: ignore[assignment]
-    """Asks ProcessDiscovery for an address."""
+    """Asks discovery for an address. Its own status is the refusal:
+    INVALID_ARGUMENT, NOT_FOUND or UNAVAILABLE.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_driver_pb2.WatchRequest, _driver_pb2.WatchResponse]  # type: ignore[assignment]
-    """Follows the ServiceRegistry: the endpoints now, then again at each change."""
+    """Follows the ServiceRegistry: all endpoints now, and all of them again after
+    each change of an endpoint or of its state. Changes may be told together.
+    """
     Submit: _aio.UnaryUnaryMultiCallable[_driver_pb2.SubmitRequest, _driver_pb2.SubmitResponse]  # type: ignore[assignment]
-    """Adds one item to the Batcher of the named service and answers with its
-    result.
+    """Adds one item to the Batcher of the named service, whose flush is a call of
+    Probe.Batch, and answers with the item's own result.
     """
     Report: _aio.UnaryUnaryMultiCallable[_driver_pb2.ReportRequest, _driver_pb2.ReportResponse]  # type: ignore[assignment]
     """Pool and breakers as the client sees them. For diagnosis, never judged."""
     Close: _aio.UnaryUnaryMultiCallable[_driver_pb2.CloseRequest, _driver_pb2.CloseResponse]  # type: ignore[assignment]
-    """Closes the mesh client: batches are flushed, connections closed."""
+    """Closes the mesh client: batches are flushed, connections closed. Whatever is
+    asked for afterwards is FAILED_PRECONDITION "the client is closed".
+    """
 
 class DriverServicer(metaclass=_abc_1.ABCMeta):
     """Served at socket_dir/driver.sock by `driver --config FILE`."""
@@ -86,6 +102,8 @@ class DriverServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_driver_pb2.CallResponse, _abc.Awaitable[_driver_pb2.CallResponse]]:
         """Makes one call of Probe on the named service through the mesh client. The
         answer of Call itself is OK whatever the outcome of the call it made.
+        INVALID_ARGUMENT: the request asks for no call that there is (no method, or
+        not exactly one payload where the method takes one message).
         """
 
     @_abc_1.abstractmethod
@@ -94,7 +112,9 @@ class DriverServicer(metaclass=_abc_1.ABCMeta):
         request: _driver_pb2.ResolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_driver_pb2.ResolveResponse, _abc.Awaitable[_driver_pb2.ResolveResponse]]:
-        """Asks ProcessDiscovery for an address."""
+        """Asks discovery for an address. Its own status is the refusal:
+        INVALID_ARGUMENT, NOT_FOUND or UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def Watch(
@@ -102,7 +122,9 @@ class DriverServicer(metaclass=_abc_1.ABCMeta):
         request: _driver_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_driver_pb2.WatchResponse], _abc.AsyncIterator[_driver_pb2.WatchResponse]]:
-        """Follows the ServiceRegistry: the endpoints now, then again at each change."""
+        """Follows the ServiceRegistry: all endpoints now, and all of them again after
+        each change of an endpoint or of its state. Changes may be told together.
+        """
 
     @_abc_1.abstractmethod
     def Submit(
@@ -110,8 +132,8 @@ class DriverServicer(metaclass=_abc_1.ABCMeta):
         request: _driver_pb2.SubmitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_driver_pb2.SubmitResponse, _abc.Awaitable[_driver_pb2.SubmitResponse]]:
-        """Adds one item to the Batcher of the named service and answers with its
-        result.
+        """Adds one item to the Batcher of the named service, whose flush is a call of
+        Probe.Batch, and answers with the item's own result.
         """
 
     @_abc_1.abstractmethod
@@ -128,6 +150,8 @@ class DriverServicer(metaclass=_abc_1.ABCMeta):
         request: _driver_pb2.CloseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_driver_pb2.CloseResponse, _abc.Awaitable[_driver_pb2.CloseResponse]]:
-        """Closes the mesh client: batches are flushed, connections closed."""
+        """Closes the mesh client: batches are flushed, connections closed. Whatever is
+        asked for afterwards is FAILED_PRECONDITION "the client is closed".
+        """
 
 def add_DriverServicer_to_server(servicer: DriverServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
