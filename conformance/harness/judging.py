@@ -12,6 +12,9 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
+_RUN = re.compile(r"(.)\1{39,}")
+"""One character again and again: input that is about its length."""
+
 SHOWN = 2000
 """Characters of a value that a failure shows at most; the evidence holds the rest."""
 
@@ -150,6 +153,7 @@ def _differing(observed: Any, equals: Any, shown: Callable[[Any], str]) -> str:
 
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
+    text = _RUN.sub(lambda run: f"{run[1]}… ({len(run[0])} times)", text)
     if len(text) <= SHOWN:
         return text
     return f"{text[:SHOWN]} … ({len(text)} characters in all)"

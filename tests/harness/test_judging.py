@@ -77,3 +77,8 @@ def test_a_story_begins_empty_and_keeps_its_order() -> None:
     assert [step for _, step in story.steps] == ["one", "two"]
     assert story.attachments == {"log": "text"}
     assert judging.begin().steps == []
+
+
+def test_input_that_is_about_its_length_is_told_by_it() -> None:
+    with pytest.raises(NonConformance, match=r"observed \{'x… \(1000 times\)': 1\}"):
+        expect({"x" * 1000: 1}, equals={}, what="names")
