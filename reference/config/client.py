@@ -12,8 +12,11 @@ from semver import Version
 from blackhole.config.v1.config_pb2 import NodeConfig
 
 from .reading import (
+    Compression,
     ConfigError,
     ProcessSettings,
+    compression,
+    given,
     positive,
     positive_seconds,
     process_settings,
@@ -104,14 +107,6 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Compression:
-    """CompressionConfig."""
-
-    enabled: bool
-    min_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
     """What the mesh client needs to know; durations in seconds."""
 
@@ -162,10 +157,7 @@ def client(config: NodeConfig) -> Client:
             max_size=positive(config.batch, "batch", "max_size", 100),
             max_wait=seconds(config.batch, "max_wait", 0.01),
         ),
-        compression=Compression(
-            enabled=config.compression.enabled,
-            min_bytes=_given(config.compression, "min_bytes", 1024),
-        ),
+        compression=compression(config),
     )
 
 
@@ -201,7 +193,7 @@ def _registrations(config: NodeConfig) -> list[Registration]:
 def _pool(config: Any) -> Pool:
     return Pool(
         max_conns=positive(config, "pool", "max_conns", 1),
-        max_idle_conns=_given(config, "max_idle_conns", 16),
+        max_idle_conns=given(config, "max_idle_conns", 16),
         idle_timeout=seconds(config, "idle_timeout", 300.0),
         keep_alive=positive_seconds(config, "pool", "keep_alive", 30.0),
         connect_timeout=positive_seconds(config, "pool", "connect_timeout", 5.0),
@@ -209,10 +201,10 @@ def _pool(config: Any) -> Pool:
 
 
 def _retry(config: Any) -> Retry:
-    multiplier = _given(config, "backoff_multiplier", 2.0)
+    multiplier = given(config, "backoff_multiplier", 2.0)
     if not multiplier >= 1:
         raise ConfigError("retry.backoff_multiplier: must be at least 1")
-    jitter = _given(config, "jitter", 0.0)
+    jitter = given(config, "jitter", 0.0)
     if not 0 <= jitter <= 1:
         raise ConfigError("retry.jitter: must be 0 to 1")
     return Retry(
@@ -233,11 +225,6 @@ def _circuit(config: Any) -> Circuit:
         half_open_timeout=seconds(config, "half_open_timeout", 30.0),
         failures=_codes(config.failure_codes, "circuit.failure_codes", _FAILURES),
     )
-
-
-def _given(message: Any, field: str, default: Any) -> Any:
-    """Return a field, or the default when it is left out."""
-    return getattr(message, field) if message.HasField(field) else default
 
 
 def _codes(numbers: Any, field: str, default: tuple[str, ...]) -> frozenset[str]:

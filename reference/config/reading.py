@@ -30,6 +30,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Compression:
+    """CompressionConfig."""
+
+    enabled: bool
+    """Of requests; answers are always compressed for those who accept it."""
+    min_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessSettings:
     """What every process that serves needs to know; durations in seconds."""
 
@@ -39,6 +48,7 @@ class ProcessSettings:
     grace_period: float
     log_level: str
     limits: Limits
+    compression: Compression
 
 
 def read(file: Path) -> NodeConfig:
@@ -95,12 +105,26 @@ def process_settings(config: NodeConfig, name: str, socket: Path) -> dict[str, A
             message=positive(config.limits, "limits", "max_message_bytes", 50 * 1024 * 1024),
             metadata=positive(config.limits, "limits", "max_metadata_bytes", 8192),
         ),
+        "compression": compression(config),
     }
+
+
+def compression(config: NodeConfig) -> Compression:
+    """Return how messages are compressed."""
+    return Compression(
+        enabled=config.compression.enabled,
+        min_bytes=given(config.compression, "min_bytes", 1024),
+    )
 
 
 def socket_dir(config: NodeConfig) -> Path:
     """Return the directory of the sockets."""
     return Path(config.socket_dir or "/var/run/blackhole")
+
+
+def given(message: Any, field: str, default: Any) -> Any:
+    """Return a field, or the default when it is left out."""
+    return getattr(message, field) if message.HasField(field) else default
 
 
 def seconds(message: Any, field: str, default: float) -> float:

@@ -89,6 +89,10 @@ class UnavailableError(DomainError):
     """ErrUnavailable: the same call may succeed elsewhere, or later."""
 
 
+class FailedPreconditionError(DomainError):
+    """Not now: something else has to happen, or must not have happened, before."""
+
+
 class FailedError(DomainError):
     """The service failed, and the caller may learn at what; the cause is for the log."""
 
@@ -96,6 +100,7 @@ class FailedError(DomainError):
 CODES: dict[type[DomainError], grpc.StatusCode] = {
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     FailedError: grpc.StatusCode.INTERNAL,
+    FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
     MalformedMessageError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
@@ -120,7 +125,7 @@ def to_status(error: Exception) -> Status:
     """Return what the caller is told of an error."""
     if not isinstance(error, DomainError):
         return Status(grpc.StatusCode.INTERNAL, "internal error")
-    code = CODES[type(error)]
+    code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     if not error.details:
         return Status(code, str(error))
     number: int = code.value[0]

@@ -110,12 +110,16 @@ class Pipeline(grpc.aio.ServerInterceptor):
     Args:
         stages: asked in order; told in reverse order.
         max_message_bytes: largest answer.
+        min_compressed_bytes: smallest answer that is compressed, for callers who accept it.
     """
 
-    def __init__(self, stages: Sequence[Stage], max_message_bytes: int) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], max_message_bytes: int, min_compressed_bytes: int
+    ) -> None:
         """Start with no method wrapped."""
         self._stages = tuple(stages)
         self._max_message_bytes = max_message_bytes
+        self._min_compressed_bytes = min_compressed_bytes
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -149,7 +153,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
             try:
                 self._admit(call)
                 response = await behaviour(received(raw), context)
-                return self.encode(response, handler.response_serializer)
+                return self.encode(response, handler.response_serializer, context)
             except BaseException as error:
                 await self._fail(call, error, context)
                 raise
@@ -163,7 +167,9 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 # Closed here and now when the caller leaves, not when it is collected.
                 async with aclosing(behaviour(received(raw), context)) as responses:
                     async for response in responses:
-                        await context.write(self.encode(response, handler.response_serializer))
+                        await context.write(
+                            self.encode(response, handler.response_serializer, context)
+                        )
             except BaseException as error:
                 await self._fail(call, error, context)
                 raise
@@ -172,8 +178,10 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
         return make(many if handler.response_streaming else one)
 
-    def encode(self, response: Any, serialize: Callable[[Any], bytes]) -> bytes:
-        """Return the bytes of an answer.
+    def encode(self, response: Any, serialize: Callable[[Any], bytes], context: Any) -> bytes:
+        """Return the bytes of an answer, which are sent next.
+
+        gRPC compresses them where the caller accepts it, unless they are too few (CMP-2).
 
         Raises:
             ResourceExhaustedError: they are more than the limit (SOCK-9).
@@ -183,6 +191,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
             raise ResourceExhaustedError(
                 f"the answer has {len(data)} bytes, the limit is {self._max_message_bytes}"
             )
+        if len(data) < self._min_compressed_bytes:
+            context.disable_next_message_compression()
         return data
 
     def _begin(self, method: str, context: Any) -> Call:

@@ -12,13 +12,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-# gRPC's own messages go straight to standard error, where nobody may be reading.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from ..config.reading import Limits, ProcessSettings
+from ..config.reading import ProcessSettings
 from .health import Health, HealthServicer
 from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
 from .sockets import PublishedSocket, SocketError, permissions
@@ -26,6 +23,13 @@ from .telemetry import logging
 
 OWN_HEADERS = 1024
 """Bytes that gRPC's own headers may take beside the caller's metadata; seen: 700."""
+
+COMPRESSION_LEVEL = 1
+"""GRPC_COMPRESS_LEVEL_LOW: gzip where the caller lists it, else deflate. Higher ones turn that
+round, and pay no heed to what is accepted of requests."""
+
+IDENTITY_OR_GZIP = 0b101
+"""Encodings of requests by their number in gRPC's core: identity 0, deflate 1, gzip 2."""
 
 FAILED_START = 1
 """Exit status of a start that its surroundings made impossible."""
@@ -86,7 +90,7 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     health = Health(settings.name)
     path = PublishedSocket(settings.socket, permissions(settings.socket_group))
     async with opener(settings, health) as service:
-        server = make_server(settings.limits, [CallLog(), MetadataLimit(settings.limits.metadata)])
+        server = make_server(settings, [CallLog(), MetadataLimit(settings.limits.metadata)])
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)
@@ -119,11 +123,12 @@ def drain(health: Health, service: Service, path: PublishedSocket) -> None:
     path.withdraw()
 
 
-def make_server(limits: Limits, stages: Sequence[Stage]) -> Any:
+def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
     """Return a gRPC server with the pipeline and the limits."""
+    limits = settings.limits
     metadata = limits.metadata + OWN_HEADERS
     return grpc.aio.server(
-        interceptors=[Pipeline(stages, limits.message)],
+        interceptors=[Pipeline(stages, limits.message, settings.compression.min_bytes)],
         options=[
             ("grpc.max_receive_message_length", limits.message),
             # The pipeline refuses an answer that is too large, and knows why.
@@ -132,6 +137,10 @@ def make_server(limits: Limits, stages: Sequence[Stage]) -> Any:
             # With one of the two above the other gRPC refuses some calls between by chance.
             ("grpc.max_metadata_size", metadata),
             ("grpc.absolute_max_metadata_size", metadata),
+            # Answers are compressed for those who accept it, and for nobody else (CMP-2, CMP-3).
+            # The option that names an algorithm does it for everybody.
+            ("grpc.default_compression_level", COMPRESSION_LEVEL),
+            ("grpc.compression_enabled_algorithms_bitset", IDENTITY_OR_GZIP),
             # Callers may ping as often as they like: they are ours.
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 0),
             ("grpc.http2.max_ping_strikes", 0),

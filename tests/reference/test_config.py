@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reference.config.reading import ConfigError
+from reference.config.reading import Compression, ConfigError
 from reference.config.service import Settings, load
 
 
@@ -23,6 +23,7 @@ def test_an_empty_entry_is_all_defaults(tmp_path: Path) -> None:
     assert settings.data_dir == Path("/var/lib/blackhole")
     assert (settings.grace_period, settings.watch_interval) == (5.0, 5.0)
     assert (settings.limits.message, settings.limits.metadata) == (52428800, 8192)
+    assert settings.compression == Compression(enabled=False, min_bytes=1024)
     assert (settings.store.max_batch_size, settings.store.max_batch_wait) == (256, 0.0)
     assert settings.identity.max_batch_items == 1000
     assert settings.identity.resolver_base_uri == "blackhole://identity/v1/identity/dids"
@@ -40,6 +41,12 @@ def test_a_socket_of_its_own_wins(tmp_path: Path) -> None:
     content = {"services": {"identity": {"unix_socket": "/x/y.sock"}}}
 
     assert _load(tmp_path, content, "2.0.0").socket == Path("/x/y.sock")
+
+
+def test_a_size_of_zero_is_zero_and_not_the_default(tmp_path: Path) -> None:
+    content = {"services": {"identity": {}}, "compression": {"min_bytes": 0, "enabled": True}}
+
+    assert _load(tmp_path, content).compression == Compression(enabled=True, min_bytes=0)
 
 
 BAD: dict[str, tuple[Any, str]] = {

@@ -688,16 +688,23 @@ Global___BatchConfig: _TypeAlias = BatchConfig  # noqa: Y015
 
 @_typing.final
 class CompressionConfig(_message.Message):
+    """Gzip. A service always compresses its answers for callers that accept it, the
+    mesh client compresses its requests only when it is told to.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MIN_BYTES_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     min_bytes: _builtins.int
-    """Messages of at least this size are compressed, where the other side
-    accepts it. Default: 1024
+    """Bytes of a message, before compression, from which on it is compressed.
+    Smaller ones never are, but in streams, where some libraries choose once for
+    all messages. Default: 1024
     """
     enabled: _builtins.bool
-    """Compression of requests by the mesh client. Default: false"""
+    """The mesh client compresses requests. Changes nothing for answers of a
+    service. Default: false
+    """
     def __init__(
         self,
         *,

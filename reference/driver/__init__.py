@@ -1,0 +1,1 @@
+"""The driver: the client role, remote-controlled by the suite."""

@@ -1,0 +1,49 @@
+"""HealthChecker: asks an endpoint whether it serves (document: Dynamic Service Registry)."""
+
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+
+from .endpoints import ServiceEndpoint
+from .health import SERVING
+
+_CHECK = "/grpc.health.v1.Health/Check"
+
+
+class HealthChecker:
+    """Asks by grpc.health.v1, each time over a new connection.
+
+    Args:
+        timeout: seconds for connection and answer together.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        """Nothing is connected before the first question."""
+        self._timeout = timeout
+        self._options = (
+            # A connection of its own, and an answer at once: the registry asks again by itself.
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+            # Bounds the connecting, which else goes on for 20 s after its channel was closed.
+            ("grpc.min_reconnect_backoff_ms", max(1, round(timeout * 1000))),
+        )
+
+    def __repr__(self) -> str:
+        """Show the bound."""
+        return f"HealthChecker(timeout={self._timeout})"
+
+    async def __call__(self, endpoint: ServiceEndpoint) -> bool:
+        """Tell whether an endpoint says SERVING for its service."""
+        async with grpc.aio.insecure_channel(endpoint.address, options=self._options) as channel:
+            # Read here: where gRPC cannot read an answer, it prints so and gives none.
+            ask: Any = channel.unary_unary(
+                _CHECK, request_serializer=health_pb2.HealthCheckRequest.SerializeToString
+            )
+            request = health_pb2.HealthCheckRequest(service=endpoint.name)
+            try:
+                answer = await ask(request, timeout=self._timeout)
+                return health_pb2.HealthCheckResponse.FromString(answer).status == SERVING
+            except (grpc.aio.AioRpcError, DecodeError):
+                return False

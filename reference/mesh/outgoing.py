@@ -1,0 +1,134 @@
+"""One call on its way out, and how it comes back: with an answer, or with a `CallError`."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from .dialling import Method
+from .errors import DomainError, to_status
+
+REQUEST_ID = "x-request-id"
+ATTEMPT = "x-retry-attempt"
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class CallError(Exception):
+    """A call failed; everything is as the last attempt left it (RTY-4).
+
+    Args:
+        code: name of the status code.
+        message: status message.
+        initial: initial metadata.
+        trailing: trailing metadata, rich details included.
+    """
+
+    def __init__(
+        self, code: str, message: str, initial: Metadata = (), trailing: Metadata = ()
+    ) -> None:
+        """Hold a status."""
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.initial = initial
+        self.trailing = trailing
+
+
+def from_grpc(error: grpc.aio.AioRpcError) -> CallError:
+    """Return what a server, or gRPC itself, ended a call with."""
+    return CallError(
+        error.code().name,
+        error.details() or "",
+        tuple(error.initial_metadata() or ()),
+        tuple(error.trailing_metadata() or ()),
+    )
+
+
+def from_domain(error: DomainError) -> CallError:
+    """Return what the client itself ended a call with."""
+    status = to_status(error)
+    return CallError(status.code.name, status.message, trailing=status.trailers)
+
+
+def unreadable() -> CallError:
+    """Return what an answer without a message that can be parsed is."""
+    return CallError("INTERNAL", "the answer holds no message that can be read")
+
+
+def overdue() -> CallError:
+    """Return what a deadline that passed before anything was sent is."""
+    return CallError("DEADLINE_EXCEEDED", "Deadline Exceeded")
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One call over all its attempts."""
+
+    service: str
+    version: str
+    method: Method
+    bodies: list[bytes]
+    deadline: float
+    metadata: tuple[tuple[str, str | bytes], ...]
+    attempt: int = 0
+    received: bool = False
+    """Whether a message of the answer was handed on: it cannot be taken back (RTY-7)."""
+    call: Any = None
+    """gRPC's call of the present attempt."""
+
+    @property
+    def left(self) -> float:
+        """Seconds to the deadline."""
+        return self.deadline - time.monotonic()
+
+    def labelled(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Return the metadata of the present attempt (RTY-8)."""
+        return (*self.metadata, (ATTEMPT, str(self.attempt)))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a call that has one."""
+
+    message: Any
+    _call: Any
+
+    async def initial(self) -> Metadata:
+        """Return the initial metadata."""
+        return tuple(await self._call.initial_metadata() or ())
+
+    async def trailing(self) -> Metadata:
+        """Return the trailing metadata."""
+        return tuple(await self._call.trailing_metadata() or ())
+
+
+class ResponseStream:
+    """The stream of answers to a call; iterating makes the call."""
+
+    def __init__(self, outgoing: Outgoing, messages: AsyncIterator[Any]) -> None:
+        """Nothing is sent yet."""
+        self._outgoing = outgoing
+        self._messages = messages
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Iterate over the messages; raises CallError when the call fails."""
+        return self._messages
+
+    async def initial(self) -> Metadata:
+        """Return the initial metadata, once a message came or the stream ended."""
+        return tuple(await self._outgoing.call.initial_metadata() or ())
+
+    async def trailing(self) -> Metadata:
+        """Return the trailing metadata, once the stream ended."""
+        return tuple(await self._outgoing.call.trailing_metadata() or ())
+
+
+def with_request_id(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
+    """Return the caller's metadata, with a request ID where it has none."""
+    if metadata and any(name == REQUEST_ID for name, _ in metadata):
+        return tuple(metadata)
+    return (*metadata, (REQUEST_ID, str(uuid.uuid4())))
