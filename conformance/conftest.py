@@ -5,4 +5,5 @@ pytest_plugins = [
     "conformance.harness.reporting",
     "conformance.harness.options",
     "conformance.harness.fixtures",
+    "conformance.harness.fixtures_client",
 ]

@@ -8,10 +8,11 @@ import asyncio
 import inspect
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .judging import NonConformance
+from .judging import NonConformance, inconclusive
 
 START_ERROR = 5.0
 """Seconds for a start that must fail to fail. CONFORMANCE.md, "Start-up errors"."""
@@ -38,8 +39,22 @@ OPEN = 0.02
 POLL = 0.004
 """Seconds between two looks at a fact that nothing announces."""
 
+STALL = 0.05
+"""Seconds by which a sleeper must be late for the host to have stalled: what an upper bound
+allows for besides (LATE in `history`) is as much, and a healthy host is late by 1 to 5 ms."""
+
 _CALIBRATION = 20
 """Sleeps that the jitter is measured by: with 5 ms each, a tenth of a second in all."""
+
+_TICK = 0.005
+"""Seconds that the ticker sleeps: a tenth of what counts as a stall, for 0.5 % of a core."""
+
+_STALLED_PART = 0.1
+"""Part of a long bound that a stall must have taken to be an excuse: a stall of 60 ms explains
+nothing that took more than 5 s."""
+
+_KEPT = 24_000
+"""Ticks that are remembered: two minutes, longer than any one test."""
 
 
 class HostJitter:
@@ -48,19 +63,52 @@ class HostJitter:
     def __init__(self) -> None:
         """Start with nothing measured: no allowance."""
         self.seconds = 0.0
-        """The worst: what a bound on one event is widened by."""
+        """The worst at the start: what a bound on one event is widened by."""
         self.typical = 0.0
-        """The median: what a bound on a median is widened by."""
+        """The median at the start: what a bound on a median is widened by."""
+        self._ticks: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        """When the ticker was to wake, and when it woke."""
+        self._due: float | None = None
+        """When it is to wake next; None while it does not run."""
 
     async def measure(self) -> None:
         """Sleep a few times and see how late it gets."""
         delays = []
         for _ in range(_CALIBRATION):
             before = time.monotonic()
-            await asyncio.sleep(0.005)
-            delays.append(time.monotonic() - before - 0.005)
+            await asyncio.sleep(_TICK)
+            delays.append(time.monotonic() - before - _TICK)
         self.seconds = max(self.seconds, *delays)
         self.typical = max(self.typical, statistics.median(delays))
+
+    async def watch(self) -> None:
+        """Note how late the host wakes a sleeper, until cancelled."""
+        try:
+            while True:
+                self._due = time.monotonic() + _TICK
+                await asyncio.sleep(_TICK)
+                self._ticks.append((self._due, time.monotonic()))
+        finally:
+            self._due = None
+
+    def worst(self, since: float, until: float | None = None) -> float:
+        """Return the longest time that a sleeper was kept waiting within a window, in seconds.
+
+        Args:
+            since: its begin, on the monotonic clock.
+            until: its end; None: now.
+        """
+        now = time.monotonic()
+        end = now if until is None else until
+        worst = 0.0
+        if self._due is not None:
+            # The ticker may be late itself just now, and have had no chance to say so.
+            worst = min(now, end) - max(self._due, since)
+        for due, woke in reversed(self._ticks):
+            if woke < since:
+                break
+            worst = max(worst, min(woke, end) - max(due, since))
+        return max(worst, 0.0)
 
     def __repr__(self) -> str:
         """Show the allowance."""
@@ -71,7 +119,14 @@ JITTER = HostJitter()
 """The jitter of the host this process runs on."""
 
 
-async def until(fact: Callable[[], Any], *, bound: float, what: str, every: float = POLL) -> Any:
+async def until(
+    fact: Callable[[], Any],
+    *,
+    bound: float,
+    what: str,
+    every: float = POLL,
+    seen: Callable[[], Any] | None = None,
+) -> Any:
     """Look at a fact again and again until it holds, and return it.
 
     Args:
@@ -79,18 +134,28 @@ async def until(fact: Callable[[], Any], *, bound: float, what: str, every: floa
         bound: seconds, widened by the host's jitter.
         what: the fact in words, for the failure.
         every: seconds between two looks.
+        seen: returns what the failure shows besides.
 
     Raises:
         NonConformance: it did not hold within the bound.
+        Inconclusive: nor did it, but the host stalled for a good part of the bound.
     """
-    end = time.monotonic() + bound + JITTER.seconds
+    begin = time.monotonic()
+    end = begin + bound + JITTER.seconds
     while True:
-        seen = fact()
-        value = await seen if inspect.isawaitable(seen) else seen
+        found = fact()
+        value = await found if inspect.isawaitable(found) else found
         if value:
             return value
         if time.monotonic() > end:
-            raise NonConformance(
-                what=what, expected=f"within {bound:g} s", observed=f"not within {bound:g} s"
-            )
+            break
         await asyncio.sleep(every)
+    stalled = JITTER.worst(begin)
+    if stalled > max(STALL, bound * _STALLED_PART):
+        inconclusive(
+            f"{what}: not within {bound:g} s, but the host stalled for {stalled:.3f} s meanwhile"
+        )
+    shown = f": {seen()}" if seen is not None else ""
+    raise NonConformance(
+        what=what, expected=f"within {bound:g} s", observed=f"not within {bound:g} s{shown}"
+    )

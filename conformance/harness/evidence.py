@@ -60,7 +60,10 @@ def _logged(log: str) -> Iterator[tuple[float, str]]:
             moment = dt.datetime.fromisoformat(record["time"]).timestamp()
         except (ValueError, TypeError, KeyError):
             continue
-        yield moment, f"log    {line}"
+        if "peer" in record:
+            yield moment, f"peer   {record['peer']}: {record.get('message')}"
+        else:
+            yield moment, f"log    {line}"
 
 
 def _story(requirement: Requirement, test: str, failure: str) -> str:

@@ -24,11 +24,18 @@ _OWN_DESCRIPTORS = 8
 """Descriptors that gRPC may keep for itself once a first channel was made."""
 
 
+SHARED: list[Node] = []
+"""Nodes that are started when a test first needs them, and serve until the session ends."""
+
+
 @pytest.fixture(scope="session", autouse=True)
-async def jitter() -> bounds.HostJitter:
-    """Measure how late this host wakes a sleeper."""
+async def jitter() -> AsyncIterator[bounds.HostJitter]:
+    """Measure how late this host wakes a sleeper, and go on watching it."""
     await bounds.JITTER.measure()
-    return bounds.JITTER
+    watching = asyncio.create_task(bounds.JITTER.watch())
+    yield bounds.JITTER
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)
@@ -43,7 +50,7 @@ async def node(request: pytest.FixtureRequest, transport: str) -> AsyncIterator[
     del transport
     if request.config.stash[ATTACHED]:
         not_run("attached: the suite cannot start or restart a service that the user started")
-    node = _node(request.config)
+    node = node_of(request.config)
     yield node
     await node.close()
 
@@ -53,7 +60,7 @@ async def control_problem(request: pytest.FixtureRequest) -> Exception | None:
     """What kept the service from starting and stopping once; None when nothing did."""
     if request.config.stash[ATTACHED]:
         return None
-    node = _node(request.config)
+    node = node_of(request.config)
     try:
         await (await node.start()).stop()
     except NonConformance as problem:
@@ -83,7 +90,7 @@ async def shared_identity(
         yield service
         await service.hang_up()
         return
-    node = _node(request.config)
+    node = node_of(request.config)
     try:
         yield await node.start()
     except NonConformance as problem:
@@ -128,16 +135,23 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
         await asyncio.sleep(bounds.POLL)
     if more > _OWN_DESCRIPTORS:
         raise RuntimeError(f"the test left {more} descriptors open")
-    if left := _children() - children:
+    if left := _children() - children - _shared():
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
 
 
-def _node(config: pytest.Config) -> Node:
+def node_of(config: pytest.Config) -> Node:
+    """Return a node of its own for the implementation that is judged."""
     return Node(
         config.stash[judge.IMPLEMENTATION],
         config.stash[WORKDIR],
         config.getoption("start_timeout"),
     )
+
+
+def _shared() -> set[int]:
+    """Return the IDs of processes that outlive the test that first needed them."""
+    processes = [process for node in SHARED for process in node.processes]
+    return {member.pid for process in processes for member in process.family()}
 
 
 def _children() -> set[int]:

@@ -83,12 +83,16 @@ class Implementation:
     env: Mapping[str, str] = field(default_factory=dict)
     known_failures: tuple[KnownFailure, ...] = ()
 
+    @property
+    def profiles(self) -> frozenset[str]:
+        """The profiles that it claims, by themselves or by a name for several."""
+        return frozenset[str]().union(*(PROFILES.get(claim, ()) for claim in self.claims))
+
     def claimed(self, requirement: Requirement) -> bool:
         """Tell whether this implementation says that it meets the requirement."""
         if requirement.id in self.claims:
             return True
-        profiles = frozenset[str]().union(*(PROFILES.get(claim, ()) for claim in self.claims))
-        return requirement.profile in profiles and requirement.level is not Level.MAY
+        return requirement.profile in self.profiles and requirement.level is not Level.MAY
 
     def version(self) -> str:
         """Ask the implementation for its version.

@@ -16,10 +16,13 @@ from google.protobuf import json_format
 from blackhole.config.v1.config_pb2 import NodeConfig
 
 from . import bounds
+from .driver import Driver
 from .identity import Identity
 from .implementation import Implementation
 from .judging import NonConformance, attach, did, untestable
+from .peer import Peer
 from .processes import Exit, Process, Streams, spawn
+from .service import ServedProcess, seconds
 
 LONGEST_SOCKET = 107
 """Bytes of a socket's path at most: sun_path less its final NUL."""
@@ -49,7 +52,8 @@ class Node:
         self.socket_dir = self.directory / "s"
         self.data_dir = self.directory / "data"
         self.processes: list[Process] = []
-        self.services: list[Identity] = []
+        self.services: list[ServedProcess] = []
+        self.peers: list[Peer] = []
         self._numbers = itertools.count(1)
 
     def __repr__(self) -> str:
@@ -107,7 +111,7 @@ class Node:
         service = Identity(
             path=Path(settings["socket_dir"]) / "identity.sock",
             process=process,
-            grace=float(settings["grace_period"].removesuffix("s")),
+            grace=seconds(settings["grace_period"]),
         )
         self.services.append(service)
         return service
@@ -122,6 +126,49 @@ class Node:
         service = self.begin(changes, **how)
         await service.ready(self.start_timeout)
         return service
+
+    def begin_driver(self, changes: Settings | None = None, **how: Any) -> Driver:
+        """Start the driver with settings changed, and wait for nothing."""
+        settings = self.settings(changes)
+        process = self.run("driver", "--config", str(self.write(settings)), **how)
+        driver = Driver(
+            path=Path(settings["socket_dir"]) / "driver.sock",
+            process=process,
+            grace=seconds(settings["grace_period"]),
+            settings=settings,
+        )
+        self.services.append(driver)
+        return driver
+
+    async def drive(self, changes: Settings | None = None, **how: Any) -> Driver:
+        """Start the driver with settings changed, and wait until it is ready.
+
+        Raises:
+            NonConformance: as `start`.
+        """
+        driver = self.begin_driver(changes, **how)
+        await driver.ready(self.start_timeout)
+        return driver
+
+    async def peer(
+        self, name: str, version: str = "", *, at: Path | int | None = None, **how: Any
+    ) -> Peer:
+        """Open a peer where discovery finds it by name and version, until the node closes.
+
+        Args:
+            name: of the service that it plays.
+            version: as in the name of its socket; empty: unversioned.
+            at: another path, or a port (0 chooses one), for a service that is registered.
+            how: as Peer takes it.
+        """
+        label = f"{name}@{version}" if version else name
+        if at is None:
+            self.socket_dir.mkdir(mode=0o700, exist_ok=True)
+            at = self.socket(label)
+        peer = Peer(at, name=label, **how)
+        await peer.open()
+        self.peers.append(peer)
+        return peer
 
     async def refused(self, *arguments: str) -> Exit:
         """Run the implementation with arguments that it must refuse.
@@ -167,6 +214,8 @@ class Node:
                 if orphan.is_running() and orphan.status() != "zombie"
             ]
             attach(f"{process.name}.txt", process.story())
+        for peer in self.peers:
+            await peer.close()
         shutil.rmtree(self.directory)
         if problems:
             raise problems[0]

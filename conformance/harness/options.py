@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge a service that already runs, say under a debugger",
     )
     group.addoption(
-        "--smoke", action="store_true", help="only start, use and stop one service, then end"
+        "--smoke", action="store_true", help="only start, use and stop what is claimed, then end"
     )
     group.addoption(
         "--no-preflight", action="store_true", help="run every test even if nothing starts"

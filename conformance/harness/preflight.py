@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import bounds
+from .driver import Driver
+from .identity import Identity
 from .implementation import Implementation
 from .judging import NonConformance
 from .nodes import LONGEST_SOCKET, Node
 from .processes import Process
 
-LONGEST_NAME = len("/bh12345678/s/identity.sock")
+LONGEST_NAME = len("/bh12345678/s/.p1234@10.20.30-rc.1.sock")
 """What the suite's own directories add to the path of the working directory."""
 
 
@@ -27,12 +29,15 @@ async def preflight(
     full: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> str | None:
-    """Start the identity service and ask for its health; with `full`, also use and stop it.
+    """Start what is claimed and ask for its health; with `full`, also use and stop it.
+
+    That is the identity service, the driver where the client role is claimed, and the driver
+    alone where no service is.
 
     Args:
         implementation: what to start.
         workdir: where the node's directories go.
-        start_timeout: seconds for the service to become ready.
+        start_timeout: seconds for each process to become ready.
         full: whether to go on after SERVING.
         tell: is told each step that worked.
 
@@ -43,18 +48,14 @@ async def preflight(
         ManifestError: the system refuses to execute the command.
     """
     node = Node(implementation, workdir, start_timeout)
+    client = "client" in implementation.profiles
     try:
         try:
             await bounds.JITTER.measure()
-            service = await node.start()
-            tell("started, and SERVING at its socket")
-            if full:
-                await service.lives()
-                tell("created a DID and resolved it")
-                ended = await service.stop()
-                if ended.status != 0:
-                    return f"exit status {ended.status} after SIGTERM\n{_story(node.processes)}"
-                tell("SIGTERM ended it with status 0")
+            if "service" in implementation.profiles or not client:
+                await _try(await node.start(), "created a DID and resolved it", tell, full=full)
+            if client:
+                await _try(await node.drive(), "a call reached a peer", tell, full=full)
         finally:
             await node.close()
     except NonConformance as problem:
@@ -62,6 +63,29 @@ async def preflight(
     except OSError as error:
         return f"{error}\n{_story(node.processes)}"
     return None
+
+
+async def _try(
+    started: Identity | Driver, use: str, tell: Callable[[str], None], *, full: bool
+) -> None:
+    """Use a process that became ready, and stop it.
+
+    Raises:
+        NonConformance: it does not serve, or ends with a status other than 0.
+    """
+    tell(f"{started.NAME}: started, and SERVING at its socket")
+    if not full:
+        return
+    await started.lives()
+    tell(f"{started.NAME}: {use}")
+    ended = await started.stop()
+    if ended.status != 0:
+        raise NonConformance(
+            what=f"{started.NAME}: exit status after SIGTERM",
+            expected=0,
+            observed=f"{ended.status}\n{started.process.story()}",
+        )
+    tell(f"{started.NAME}: SIGTERM ended it with status 0")
 
 
 def run_preflight(

@@ -5,7 +5,6 @@ the caller.
 """
 
 import asyncio
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,21 +19,12 @@ import h2.exceptions
 from google.protobuf.message import Message
 
 from . import bounds
+from .frames import GoawayFilter, framed, unframed
 from .judging import NonConformance
 
+__all__ = ["HeldCall", "RawAnswer", "RawConnection", "framed"]
+
 Header = tuple[str, str]
-
-_PREFIX = struct.Struct(">?I")
-
-_FRAME_HEADER = 9
-_GOAWAY = 7
-"""Bytes of a frame's header, and the type of a GOAWAY frame (RFC 9113, 4.1 and 6.8)."""
-
-
-def framed(message: Message | bytes) -> bytes:
-    """Return a message with gRPC's five-byte prefix, uncompressed."""
-    body = message if isinstance(message, bytes) else message.SerializeToString()
-    return _PREFIX.pack(False, len(body)) + body
 
 
 @dataclass(slots=True)
@@ -58,14 +48,13 @@ class RawAnswer:
         """The `grpc-status`, wherever it stood."""
         return self.trailers.get("grpc-status", self.headers.get("grpc-status"))
 
+    def frames(self) -> list[tuple[bool, bytes]]:
+        """Return compressed flag and bytes of the whole messages in the body, as they came."""
+        return unframed(self.body)[0]
+
     def messages(self) -> list[bytes]:
         """Return the whole messages in the body, without their prefixes."""
-        found, rest = [], self.body
-        while len(rest) >= _PREFIX.size:
-            _, length = _PREFIX.unpack_from(rest)
-            found.append(rest[_PREFIX.size : _PREFIX.size + length])
-            rest = rest[_PREFIX.size + length :]
-        return found
+        return [message for _, message in self.frames()]
 
 
 class RawConnection:
@@ -79,13 +68,9 @@ class RawConnection:
         """Remember where to connect."""
         self._path = path
         self._answers: dict[int, RawAnswer] = {}
-        self.first_frame: int | None = None
-        """Type of the first frame that came."""
-        self.goaway = False
-        """Whether GOAWAY came."""
         self.closed = False
         """Whether the peer closed the connection."""
-        self._partial = b""
+        self._frames = GoawayFilter()
         self._changed = asyncio.Condition()
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(
@@ -99,6 +84,16 @@ class RawConnection:
     def __repr__(self) -> str:
         """Show the connection and its streams."""
         return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {self._answers})"
+
+    @property
+    def first_frame(self) -> int | None:
+        """Type of the first frame that came."""
+        return self._frames.first_frame
+
+    @property
+    def goaway(self) -> bool:
+        """Whether GOAWAY came."""
+        return self._frames.goaway
 
     async def __aenter__(self) -> Self:
         """Connect and send the preface."""
@@ -145,8 +140,18 @@ class RawConnection:
 
     async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Send bytes on a stream; small enough to fit the first flow-control window."""
+        most = self._h2.max_outbound_frame_size
+        while len(data) > most:
+            self._h2.send_data(stream, data[:most])
+            data = data[most:]
         self._h2.send_data(stream, data, end_stream=end)
         await self._flush()
+
+    async def call(self, path: str, data: bytes, metadata: Sequence[Header] = ()) -> RawAnswer:
+        """Send a whole request, and wait for the end of its answer."""
+        stream = await self.begin(path, metadata)
+        await self.send(stream, data, end=True)
+        return await self.over(stream)
 
     async def hold(self, path: str, request: Message) -> "HeldCall":
         """Begin a call, send the first half of its message, and withhold the rest.
@@ -202,7 +207,7 @@ class RawConnection:
     async def _read(self) -> None:
         try:
             while data := await self._reader.read(1 << 16):
-                events = self._h2.receive_data(self._without_goaway(data))
+                events = self._h2.receive_data(self._frames.feed(data))
                 async with self._changed:
                     for event in events:
                         self._take(event)
@@ -213,26 +218,6 @@ class RawConnection:
         async with self._changed:
             self.closed = True
             self._changed.notify_all()
-
-    def _without_goaway(self, data: bytes) -> bytes:
-        """Return the whole frames there are but GOAWAY, which is noted.
-
-        h2 ends the connection at a GOAWAY, although streams that were begun go on (RFC 9113, 6.8).
-        """
-        self._partial += data
-        frames = bytearray()
-        while len(self._partial) >= _FRAME_HEADER:
-            end = _FRAME_HEADER + int.from_bytes(self._partial[:3], "big")
-            if len(self._partial) < end:
-                break
-            frame, self._partial = self._partial[:end], self._partial[end:]
-            if self.first_frame is None:
-                self.first_frame = frame[3]
-            if frame[3] == _GOAWAY:
-                self.goaway = True
-            else:
-                frames += frame
-        return bytes(frames)
 
     def _take(self, event: h2.events.Event) -> None:
         stream = getattr(event, "stream_id", None)

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ pytest_plugins = [
     "conformance.harness.reporting",
     "conformance.harness.options",
     "conformance.harness.fixtures",
+    "conformance.harness.fixtures_client",
 ]
 """
 
@@ -45,6 +47,9 @@ import pytest
 from conformance.harness.judging import *
 from conformance.harness.judging import NonConformance
 """
+
+
+NOTHING = (sys.executable, "-c", "raise SystemExit(3)")
 
 
 @dataclass(frozen=True)
@@ -66,18 +71,20 @@ Judge = Callable[..., Judged]
 
 @pytest.fixture
 def judge_suite(pytester: pytest.Pytester) -> Judge:
-    """Run a small suite on an implementation that is never started.
+    """Run a small suite, by default on an implementation that cannot be started.
 
     Called with the tests' source, the requirements as `ID: (level, profile)`, lines for the
-    manifest, and options.
+    manifest, options, the command and the claims.
     """
 
-    def judge(
+    def judge(  # noqa: PLR0913 - a small suite is described by these
         source: str,
         requirements: dict[str, tuple[str, str]],
         *,
         manifest: str = "",
         options: Sequence[str] = ("--no-preflight",),
+        command: Sequence[str] = NOTHING,
+        claims: Sequence[str] = ("service",),
     ) -> Judged:
         records = (
             RECORD.format(id=name, level=level, profile=profile)
@@ -85,8 +92,8 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
         )
         Path(pytester.path, "SPEC.md").write_text("".join(records))
         Path(pytester.path, "mine.toml").write_text(
-            "name = 'mine'\nlanguage = 'None'\nclaims = ['service']\n"
-            f"command = [{sys.executable!r}, '-c', 'raise SystemExit(3)']\n{manifest}"
+            f"name = 'mine'\nlanguage = 'None'\nclaims = {list(claims)}\n"
+            f"command = {list(command)}\n{manifest}"
         )
         pytester.makeini(INI)
         pytester.makeconftest(CONFTEST)
@@ -99,3 +106,10 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
         return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), report)
 
     return judge
+
+
+@pytest.fixture
+def socket_dir() -> Iterator[Path]:
+    """A directory with a path that is short enough for sockets, removed after the test."""
+    with tempfile.TemporaryDirectory(prefix="bh") as directory:
+        yield Path(directory)

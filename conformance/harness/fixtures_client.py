@@ -1,0 +1,180 @@
+"""The words that tests of the client role are written in: a driver, and the peers it calls."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from .driver import Driver
+from .fixtures import SHARED, node_of
+from .judging import NonConformance, attach, not_run, untestable
+from .nodes import Node, peer_credentials
+from .options import ATTACHED
+from .peer import Peer
+
+DRIVEN: Mapping[str, Mapping[str, Any]] = {
+    "quick": {
+        "retry": {
+            "max_attempts": 4,
+            "initial_backoff": "0.04s",
+            "max_backoff": "0.1s",
+            "backoff_multiplier": 2,
+        },
+        "circuit": {"failure_threshold": 1000, "timeout": "10s"},
+        "pool": {"connect_timeout": "0.4s", "keep_alive": "30s"},
+        "batch": {"max_size": 5, "max_wait": "0.15s"},
+        "registry": {"rescan_interval": "0.3s"},
+        "health": {"interval": "0.2s", "timeout": "0.3s"},
+        "default_timeout": "5s",
+        "compression": {"enabled": True, "min_bytes": 1024},
+    },
+    "breaking": {
+        "retry": {"max_attempts": 1},
+        "circuit": {
+            "failure_threshold": 3,
+            "success_threshold": 2,
+            "timeout": "0.25s",
+            "half_open_timeout": "0.3s",
+        },
+        "health": {"interval": "10s"},
+    },
+    "pooling": {
+        "pool": {
+            "max_conns": 3,
+            "max_idle_conns": 2,
+            "idle_timeout": "0.4s",
+            "connect_timeout": "0.4s",
+            "keep_alive": "30s",
+        },
+        "retry": {"max_attempts": 1},
+        "health": {"interval": "10s"},
+    },
+    "pinging": {
+        # gRPC C-core sends no more than one ping a second, whatever it is told (measured).
+        "pool": {"keep_alive": "1s", "connect_timeout": "0.3s"},
+        "retry": {"max_attempts": 1},
+        "health": {"interval": "10s"},
+    },
+}
+"""Configurations that drivers are shared by; durations are as short as this host's jitter lets
+them be told apart. A test names its own by `@pytest.mark.driven("breaking")`; else `quick`."""
+
+_numbers = itertools.count(1)
+
+Peers = Callable[..., Awaitable[Peer]]
+
+
+class SharedDrivers:
+    """Drivers that tests share, one a configuration, each started when it is first needed."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Start nothing yet."""
+        self._config = config
+        self._started: dict[str, tuple[Node, Driver | NonConformance]] = {}
+
+    async def get(self, configuration: str) -> tuple[Node, Driver]:
+        """Return the driver of a configuration, and its node.
+
+        Raises:
+            Untestable: it does not start.
+        """
+        if configuration not in self._started:
+            node = node_of(self._config)
+            SHARED.append(node)
+            try:
+                self._started[configuration] = node, await node.drive(DRIVEN[configuration])
+            except NonConformance as problem:
+                self._started[configuration] = node, problem
+        node, driver = self._started[configuration]
+        if isinstance(driver, NonConformance):
+            untestable(f"the driver does not start: {driver}")
+        return node, driver
+
+    async def close(self) -> None:
+        """End all of them."""
+        for node, _ in self._started.values():
+            await node.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        f"driven(configuration): the shared driver to use; one of {', '.join(DRIVEN)}",
+    )
+
+
+@pytest.fixture(scope="session")
+async def shared_drivers(request: pytest.FixtureRequest) -> AsyncIterator[SharedDrivers]:
+    """The running drivers of tests that destroy nothing."""
+    drivers = SharedDrivers(request.config)
+    yield drivers
+    await drivers.close()
+
+
+@pytest.fixture
+async def driven(
+    request: pytest.FixtureRequest, shared_drivers: SharedDrivers
+) -> tuple[Node, Driver]:
+    """The shared driver of the test's configuration, and the node it runs in."""
+    if request.config.stash[ATTACHED]:
+        not_run("attached: the suite cannot start or configure a driver")
+    marker = request.node.get_closest_marker("driven")
+    return await shared_drivers.get(marker.args[0] if marker else "quick")
+
+
+@pytest.fixture
+async def driver(driven: tuple[Node, Driver]) -> AsyncIterator[Driver]:
+    """A running driver that served before the test, and must serve after it.
+
+    Its peers and its state (breaker, pool, registry) meet no other test's, as long as each test
+    uses service names of its own.
+    """
+    _, driver = driven
+    try:
+        await driver.lives()
+    except NonConformance as problem:
+        untestable(f"the driver does not serve: {problem}")
+    before = peer_credentials(driver.path)
+    attach("driver.txt", driver.process.story)
+
+    yield driver
+
+    await driver.hang_up(keep=driver.channel)
+    await driver.lives()
+    after = peer_credentials(driver.path)
+    if after != before:
+        raise NonConformance(what="PID and user of the driver", expected=before, observed=after)
+
+
+@pytest.fixture
+def name() -> str:
+    """A service name that no other test uses."""
+    return f"p{next(_numbers)}"
+
+
+@pytest.fixture
+async def peers(driven: tuple[Node, Driver], driver: Driver) -> AsyncIterator[Peers]:
+    """Open further peers beside the shared driver, by name and version, as `node.peer` does.
+
+    Each is known to discovery when it comes, and is closed after the test.
+    """
+    node, _ = driven
+    opened: list[Peer] = []
+
+    async def open_peer(name: str, version: str = "", **how: Any) -> Peer:
+        peer = await node.peer(name, version, **how)
+        opened.append(peer)
+        await driver.finds(name, version)
+        return peer
+
+    yield open_peer
+    for peer in opened:
+        await peer.close()
+
+
+@pytest.fixture
+async def peer(peers: Peers, name: str) -> Peer:
+    """The peer that plays the service `name` for the shared driver."""
+    return await peers(name)

@@ -1,0 +1,133 @@
+"""A served process: what every role that listens at a socket has in common."""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from grpc_health.v1 import health_pb2
+
+from . import bounds
+from .calls import Answer, Channel
+from .health import HEALTH, SERVING
+from .judging import NonConformance, expect
+from .processes import Exit, Process
+
+
+class ServedProcess:
+    """One running process that listens at a socket, and a channel of the suite's to it.
+
+    Args:
+        path: its socket.
+        process: the process, if the suite started it.
+        grace: its `grace_period` in seconds.
+    """
+
+    NAME = ""
+    """What its health is asked for by."""
+
+    def __init__(self, path: Path, process: Process | None, grace: float) -> None:
+        """Make a channel; nothing is sent before the first call."""
+        self.path = path
+        self._process = process
+        self.grace = grace
+        self._channels: list[Channel] = []
+        self.channel = self.connect()
+
+    def __repr__(self) -> str:
+        """Show where it is and what runs it."""
+        return f"{type(self).__name__}({str(self.path)!r}, {self._process})"
+
+    @property
+    def has_process(self) -> bool:
+        """Whether the suite started it, and configured it; else it is attached."""
+        return self._process is not None
+
+    @property
+    def process(self) -> Process:
+        """The process that the suite started."""
+        assert self._process is not None, "an attached service has no process of the suite's"  # noqa: S101
+        return self._process
+
+    def connect(self) -> Channel:
+        """Return another channel, with a connection of its own, closed by `hang_up`."""
+        channel = Channel(f"unix:{self.path}", on_hang=self._put_down)
+        self._channels.append(channel)
+        return channel
+
+    async def hang_up(self, *, keep: Channel | None = None) -> None:
+        """Close every channel of the suite's, but one that is to be kept."""
+        for channel in self._channels:
+            if channel is not keep:
+                await channel.close()
+        self._channels = [channel for channel in self._channels if channel is keep]
+
+    async def ready(self, bound: float) -> None:
+        """Wait until the socket accepts and Check says SERVING.
+
+        Raises:
+            NonConformance: the process ended first, or the bound (seconds) passed.
+        """
+        try:
+            async with asyncio.timeout(bound + bounds.JITTER.seconds):
+                while not (self.accepts() and await self.serving()):
+                    if self._process is not None and not self._process.alive:
+                        raise self._not_ready("the process ended")
+                    await asyncio.sleep(bounds.POLL)
+        except TimeoutError:
+            raise self._not_ready(f"not after {bound:g} s") from None
+
+    def accepts(self) -> bool:
+        """Tell whether the socket accepts a connection now."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.setblocking(False)
+            probe.connect(str(self.path))
+            return True
+        return False
+
+    async def serving(self) -> bool:
+        """Tell whether Check says SERVING for the service's name."""
+        answer = await self.check()
+        return bool(answer.code == "OK" and answer.response.status == SERVING)
+
+    async def check(self, name: str | None = None, channel: Channel | None = None) -> Answer:
+        """Call grpc.health.v1.Health/Check, for its own name or another."""
+        return await (channel or self.channel).unary(
+            f"/{HEALTH}/Check",
+            health_pb2.HealthCheckRequest(service=self.NAME if name is None else name),
+            health_pb2.HealthCheckResponse,
+        )
+
+    async def stop(self) -> Exit:
+        """End the process by SIGTERM, which must be enough."""
+        await self.hang_up()
+        return await self.process.end(self.grace)
+
+    async def kill(self) -> None:
+        """End the process by SIGKILL."""
+        await self.hang_up()
+        await self.process.kill()
+
+    def _ok(self, method: str, answer: Answer) -> Any:
+        expect((answer.code, answer.message), equals=("OK", ""), what=f"status of {method}")
+        return answer.response
+
+    def _put_down(self) -> None:
+        if self._process is not None and self._process.alive:
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    def _not_ready(self, observed: str) -> NonConformance:
+        story = self._process.story() if self._process is not None else f"at {self.path}"
+        return NonConformance(
+            what="readiness: the socket accepts and Check says SERVING",
+            expected="ready",
+            observed=f"{observed}\n{story}",
+        )
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration in ProtoJSON, such as `0.25s`."""
+    return float(duration.removesuffix("s"))

@@ -1,0 +1,93 @@
+"""Shared drivers and their peers: small suites, run on the reference."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Judge
+
+ROOT = Path(__file__).resolve().parents[2]
+
+REFERENCE = (sys.executable, "-m", "reference")
+AS = f"cwd = {str(ROOT)!r}"
+CLIENT = {"CLI-1": ("MUST", "client"), "CLI-2": ("MUST", "client")}
+
+SHARED = '''
+PIDS = set()
+
+@pytest.mark.parametrize("n", [1, 2])
+async def test_cli_1_shared(driver, peer, name, n):
+    """CLI-1: Tests share a driver, and no names."""
+    outcome = await driver.call(name, b"hello")
+    expect((outcome.code, outcome.payloads), equals=("OK", (b"hello",)), what="outcome")
+    expect([arrival.payloads for arrival in peer.arrivals], equals=[(b"hello",)], what="arrivals")
+    expect((await peer.settled())[0].paths, equals=[peer.arrivals[0].path], what="paths")
+    PIDS.add(driver.process.pid)
+    expect(len(PIDS), equals=1, what="drivers")
+
+@pytest.mark.driven("breaking")
+async def test_cli_2_other(driver, peers, name):
+    """CLI-2: A test may choose another configuration, and more peers."""
+    first, second = await peers(name), await peers(name, "1.0.0")
+    expect(driver.process.pid in PIDS, equals=False, what="the same driver")
+    await driver.call(name, version="1.0.0")
+    expect([len(one.arrivals) for one in (first, second)], equals=[0, 1], what="arrivals")
+'''
+
+
+def test_tests_share_drivers_by_configuration(judge_suite: Judge) -> None:
+    judged = judge_suite(
+        SHARED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"], options=[]
+    )
+    assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
+
+
+KILLED = '''
+async def test_cli_1_kills(driver):
+    """CLI-1: A driver must serve after the test."""
+    await driver.process.kill()
+
+async def test_cli_2_after(driver):
+    """CLI-2: Nothing can be said with a driver that does not serve."""
+'''
+
+
+def test_a_driver_that_does_not_serve_is_told(judge_suite: Judge) -> None:
+    judged = judge_suite(KILLED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
+    assert judged.verdicts == {"CLI-1": "FAIL", "CLI-2": "UNTESTABLE"}, judged.output
+    assert "the driver does not serve: " in judged.report["requirements"]["CLI-2"]["reason"]
+
+
+def test_a_driver_that_does_not_start_is_untestable(judge_suite: Judge) -> None:
+    judged = judge_suite(SHARED, CLIENT, claims=["client"])
+    assert judged.verdicts == {"CLI-1": "UNTESTABLE", "CLI-2": "UNTESTABLE"}, judged.output
+
+
+@pytest.mark.parametrize(
+    ("claims", "started"),
+    [
+        (["client"], ["driver"]),
+        (["service"], ["service"]),
+        (["core"], ["service", "driver"]),
+        (["orchestrator"], ["service"]),
+    ],
+)
+def test_the_preflight_starts_what_is_claimed(
+    judge_suite: Judge, tmp_path: Path, claims: list[str], started: list[str]
+) -> None:
+    log = tmp_path / "roles"
+    tell = f"import sys, runpy; open({str(log)!r}, 'a').write(sys.argv[1] + '\\n');"
+    command = (sys.executable, "-c", f"{tell} runpy.run_module('reference', run_name='__main__')")
+    judged = judge_suite(SHARED, CLIENT, manifest=AS, command=command, claims=claims,
+                         options=["--smoke"])  # fmt: skip
+    assert (judged.status, log.read_text().split()) == (0, started), judged.output
+    roles = re.findall(r"ok +(\w+): started", judged.output)
+    assert [role.replace("identity", "service") for role in roles] == started
+
+
+def test_a_role_that_does_not_start_is_named(judge_suite: Judge) -> None:
+    judged = judge_suite(SHARED, CLIENT, claims=["client"], options=[])
+    assert judged.status == 8
+    assert "raise SystemExit(3)' driver --config" in judged.output
