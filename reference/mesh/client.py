@@ -25,6 +25,7 @@ from .outgoing import (
     from_domain,
     from_grpc,
     overdue,
+    send,
     unreadable,
     with_request_id,
 )
@@ -185,20 +186,20 @@ class ServiceClient:
         method, timeout = outgoing.method, outgoing.left
         if not method.response_streaming:
             timeout = min(timeout, self._settings.circuit.timeout)
-        outgoing.call = entry.connection.callable(method)(
-            outgoing.bodies if method.request_streaming else outgoing.bodies[0],
-            timeout=timeout,
-            metadata=outgoing.labelled(),
-            compression=self._compression(outgoing),
-        )
+        make, metadata = entry.connection.callable(method), outgoing.labelled()
+        if method.request_streaming:
+            outgoing.call = make(timeout=timeout, metadata=metadata)
+            outgoing.sending = asyncio.create_task(send(outgoing.call, outgoing.bodies))
+        else:
+            (body,) = outgoing.bodies
+            compression = self._compression(body)
+            outgoing.call = make(body, timeout=timeout, metadata=metadata, compression=compression)
         return outgoing.call
 
-    def _compression(self, outgoing: Outgoing) -> grpc.Compression | None:
-        """Return gzip for one large message (CMP-6); for a stream gRPC asks before the first."""
+    def _compression(self, body: bytes) -> grpc.Compression | None:
+        """Return gzip for a large message (CMP-6); a stream's are not: gRPC asks too early."""
         chosen = self._settings.compression
-        large = not outgoing.method.request_streaming and (
-            len(outgoing.bodies[0]) >= chosen.min_bytes
-        )
+        large = len(body) >= chosen.min_bytes
         return grpc.Compression.Gzip if chosen.enabled and large else None
 
     async def _admitted(self, outgoing: Outgoing) -> tuple[Permit, Entry]:

@@ -1,8 +1,10 @@
 """One call on its way out, and how it comes back: with an answer, or with a `CallError`."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +81,8 @@ class Outgoing:
     """Whether a message of the answer was handed on: it cannot be taken back (RTY-7)."""
     call: Any = None
     """gRPC's call of the present attempt."""
+    sending: asyncio.Task[None] | None = None
+    """Sends the messages of a stream, until they are sent or the call is over."""
 
     @property
     def left(self) -> float:
@@ -125,6 +129,20 @@ class ResponseStream:
     async def trailing(self) -> Metadata:
         """Return the trailing metadata, once the stream ended."""
         return tuple(await self._outgoing.call.trailing_metadata() or ())
+
+
+async def send(call: Any, bodies: Sequence[bytes]) -> None:
+    """Send the messages of a stream of requests; stop where the server has ended the call.
+
+    Not by grpc.aio's own writer: one write after that end, which is no fault of ours, and it
+    puts an INTERNAL of its own in the place of the server's status (RTY-4).
+    """
+    # Whatever keeps a message from being sent, the call's status tells it.
+    with suppress(Exception):
+        await call.wait_for_connection()
+        for body in bodies:
+            await call._cython_call.send_serialized_message(body)  # noqa: SLF001 - see above
+        await call.done_writing()
 
 
 def with_request_id(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:

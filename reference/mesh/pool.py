@@ -79,10 +79,10 @@ class Entry:
 
     __slots__ = ("address", "connection", "dialling", "idle_since", "state", "users")
 
-    def __init__(self, address: str, dialling: "asyncio.Task[Any]") -> None:
-        """Start dialling."""
+    def __init__(self, address: str) -> None:
+        """Nothing is dialled yet."""
         self.address = address
-        self.dialling = dialling
+        self.dialling: asyncio.Task[None] | None = None
         self.connection: Any = None
         self.state = State.DIALLING
         self.users = 0
@@ -154,13 +154,13 @@ class ConnectionPool:
         if self._closed:
             raise UnavailableError("the connection pool is closed")
         entry = self.ready(address) or self._taken(self._to_wait_for(address))
-        if entry.state is State.DIALLING:
+        if (dialling := entry.dialling) is not None:
             try:
                 # Shielded: others wait for the same dial.
-                await asyncio.shield(entry.dialling)
+                await asyncio.shield(dialling)
             except BaseException as error:
                 self.release(entry)
-                if entry.dialling.cancelled() and isinstance(error, asyncio.CancelledError):
+                if dialling.cancelled() and isinstance(error, asyncio.CancelledError):
                     raise UnavailableError("the connection pool is closed") from None
                 raise
         return entry
@@ -203,9 +203,10 @@ class ConnectionPool:
         entries = self._entries.setdefault(address, [])
         if len(entries) >= self._settings.max_conns:
             return min(entries, key=_users)
-        entry = Entry(address, asyncio.ensure_future(self._dial(address)))
-        entry.dialling.add_done_callback(lambda task: self._dialled(entry, task))
+        entry = Entry(address)
         entries.append(entry)
+        entry.dialling = asyncio.create_task(self._connect(entry))
+        entry.dialling.add_done_callback(_retrieved)
         return entry
 
     def _taken(self, entry: Entry) -> Entry:
@@ -214,14 +215,15 @@ class ConnectionPool:
         self._idle.pop(entry, None)
         return entry
 
-    def _dialled(self, entry: Entry, task: "asyncio.Task[Any]") -> None:
-        if task.cancelled() or task.exception() is not None:
-            self._lose(entry)
-            return
-        entry.connection = task.result()
-        if entry.state is State.GONE:
-            self._hang_up(entry)
-            return
+    async def _connect(self, entry: Entry) -> None:
+        """Dial for an entry. Its state is right before anybody who waits goes on."""
+        try:
+            entry.connection = await self._dial(entry.address)
+        except BaseException:
+            self._forget(entry)
+            raise
+        finally:
+            entry.dialling = None
         entry.take(Input.DIALLED)
         if not entry.users:
             # Everybody who asked for it has given up meanwhile.
@@ -254,7 +256,19 @@ class ConnectionPool:
         self._timers.add(timer)
 
     def _lose(self, entry: Entry) -> None:
-        """Use an entry no more, and close its connection."""
+        """Use an entry no more, and close its connection or end its dial."""
+        if entry.state is State.GONE:
+            return
+        self._forget(entry)
+        if entry.dialling is not None:
+            entry.dialling.cancel()
+        else:
+            closing = asyncio.ensure_future(entry.connection.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _forget(self, entry: Entry) -> None:
+        """Take an entry out of the pool."""
         if entry.state is State.GONE:
             return
         entry.take(Input.LOST)
@@ -263,15 +277,13 @@ class ConnectionPool:
         entries.remove(entry)
         if not entries:
             del self._entries[entry.address]
-        entry.dialling.cancel()
-        if entry.connection is not None:
-            self._hang_up(entry)
-
-    def _hang_up(self, entry: Entry) -> None:
-        closing = asyncio.ensure_future(entry.connection.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
 
 
 def _users(entry: Entry) -> int:
     return entry.users
+
+
+def _retrieved(task: "asyncio.Task[None]") -> None:
+    """Look at how a dial ended: everybody who waited for it may have given up."""
+    if not task.cancelled():
+        task.exception()

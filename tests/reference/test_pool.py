@@ -107,6 +107,26 @@ async def test_first_callers_at_once_share_one_dial(network: Network) -> None:
     await pool.close()
 
 
+async def test_who_comes_when_the_dial_has_just_ended_gets_its_connection(
+    network: Network,
+) -> None:
+    pool = _pool(network)
+    network.open.clear()
+    first = asyncio.create_task(pool.acquire("a"))
+    await _settle()
+
+    # Each caller comes one turn of the loop later than the one before.
+    network.open.set()
+    later = []
+    for _ in range(10):
+        later.append(asyncio.create_task(pool.acquire("a")))
+        await asyncio.sleep(0)
+    entries = await asyncio.gather(first, *later)
+
+    assert {entry.connection for entry in entries} == {network.made[0]}
+    await pool.close()
+
+
 async def test_a_further_connection_only_when_all_are_in_use(network: Network) -> None:
     pool = _pool(network, max_conns=2)
 
