@@ -3,12 +3,16 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from conformance.harness.peer import Peer
+
+from .probing import Hand
 
 RECORD = """
 ### {id}: {id} holds
@@ -113,3 +117,18 @@ def socket_dir() -> Iterator[Path]:
     """A directory with a path that is short enough for sockets, removed after the test."""
     with tempfile.TemporaryDirectory(prefix="bh") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+async def peer(socket_dir: Path) -> AsyncIterator[Peer]:
+    """A peer that echoes."""
+    async with Peer(socket_dir / "p.sock") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def hand(peer: Peer) -> AsyncIterator[Hand]:
+    """A connection to it by hand."""
+    async with Hand(peer.path) as connected:
+        connected.greet()
+        yield connected

@@ -16,8 +16,17 @@ from blackhole.conformance.v1 import probe_pb2_grpc
 from conformance.harness import bounds
 from conformance.harness.arrivals import PROBE
 from conformance.harness.calls import CHANNEL_OPTIONS
+from conformance.harness.frames import framed
 
 UNARY = f"/{PROBE}/Unary"
+
+PING = framed(pb.UnaryRequest(payload=b"ping"))
+"""The body of a request."""
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+BEGUN = PREFACE + bytes.fromhex("000000040000000000")
+"""What a client sends before its first request: the preface, and empty SETTINGS."""
 
 REQUESTS: dict[str, Any] = {
     "Unary": pb.UnaryRequest,

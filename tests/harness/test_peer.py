@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -30,12 +29,6 @@ from conformance.harness.replies import (
 from .probing import Client
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-async def peer(socket_dir: Path) -> AsyncIterator[Peer]:
-    async with Peer(socket_dir / "p.sock") as opened:
-        yield opened
 
 
 @pytest.fixture
