@@ -174,12 +174,12 @@ class CircuitBreaker:
 
     def _take(self, given: Input) -> Effect:
         effect, state = TRANSITIONS[self.state, given]
-        if effect in (Effect.BEGIN, Effect.BEGIN_AND_ADMIT):
-            self._begin(state)
+        if effect is Effect.RESET:
+            self._count = 0
         elif effect is Effect.COUNT:
             self._count += 1
-        elif effect is Effect.RESET:
-            self._count = 0
+        elif effect is Effect.BEGIN or effect is Effect.BEGIN_AND_ADMIT:
+            self._begin(state)
         return effect
 
     def _begin(self, state: State) -> None:
