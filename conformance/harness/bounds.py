@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .judging import NonConformance, inconclusive
+from .starvation import STARVATION
 
 START_ERROR = 5.0
 """Seconds for a start that must fail to fail. CONFORMANCE.md, "Start-up errors"."""
@@ -138,7 +139,8 @@ async def until(
 
     Raises:
         NonConformance: it did not hold within the bound.
-        Inconclusive: nor did it, but the host stalled for a good part of the bound.
+        Inconclusive: nor did it, but the host stalled, or let the implementation wait for a
+            CPU, for a good part of the bound.
     """
     begin = time.monotonic()
     end = begin + bound + JITTER.seconds
@@ -150,7 +152,7 @@ async def until(
         if time.monotonic() > end:
             break
         await asyncio.sleep(every)
-    stalled = JITTER.worst(begin)
+    stalled = max(JITTER.worst(begin), STARVATION.seconds())
     if stalled > max(STALL, bound * _STALLED_PART):
         inconclusive(
             f"{what}: not within {bound:g} s, but the host stalled for {stalled:.3f} s meanwhile"

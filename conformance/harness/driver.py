@@ -111,19 +111,37 @@ class Driver(ServedProcess):
         request = pb.SubmitRequest(service=service, item=item)
         return await self._outcome("Submit", request, None)
 
+    def submits(self, service: str, *items: bytes) -> list[asyncio.Task[Outcome]]:
+        """Add items like `submit`, all at once, and do not wait for their results."""
+        tasks = [asyncio.create_task(self.submit(service, item)) for item in items]
+        self._begun += tasks
+        return tasks
+
     async def resolve(self, service: str, version: str = "") -> Answer:
         """Ask discovery for an address; the answer's own status is the refusal."""
         return await self.ask("Resolve", pb.ResolveRequest(service=service, version=version))
 
-    async def finds(self, service: str, version: str = "") -> None:
+    async def where(self, service: str, version: str = "") -> tuple[str, str, str]:
+        """Ask discovery like `resolve`; return code, address and version; empty in a refusal."""
+        answer = await self.resolve(service, version)
+        found = answer.response or pb.ResolveResponse()
+        return answer.code, found.address, found.version
+
+    async def finds(self, service: str, version: str = "", address: str = "") -> None:
         """Wait until discovery knows a service whose socket was just made.
+
+        Args:
+            service: its name.
+            version: as asked for.
+            address: where it is, if another one of that name could be taken for it.
 
         Raises:
             NonConformance: it does not within `registry.rescan_interval`.
         """
 
         async def found() -> bool:
-            return (await self.resolve(service, version)).code != "NOT_FOUND"
+            code, there, _ = await self.where(service, version)
+            return there in ("", address or there) and code != "NOT_FOUND"
 
         interval = seconds(self.settings.get("registry", {}).get("rescan_interval", "1s"))
         await until(found, bound=interval, what=f"discovery finds {service} {version}".rstrip())

@@ -13,6 +13,7 @@ from .identity import Identity
 from .judging import NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
 from .options import ATTACHED, WORKDIR
+from .starvation import STARVATION
 
 TRANSPORTS = ("unix",)
 """Transports that every service-side requirement runs on."""
@@ -128,6 +129,7 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
         RuntimeError: it did, which is an error of the suite's own.
     """
     before, children = _open_descriptors(), _children()
+    STARVATION.mark()
     yield
     end = time.monotonic() + _SETTLE + jitter.seconds
     # Nothing announces that a descriptor was closed.

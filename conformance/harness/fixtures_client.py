@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from .circuit import Circuit
 from .driver import Driver
 from .fixtures import SHARED, node_of
 from .judging import NonConformance, attach, not_run, untestable
+from .kinds import KINDS, Kinds
 from .nodes import Node, peer_credentials
 from .options import ATTACHED
 from .peer import Peer
+from .service import seconds
 
 DRIVEN: Mapping[str, Mapping[str, Any]] = {
     "quick": {
@@ -25,7 +28,8 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "pool": {"connect_timeout": "0.4s", "keep_alive": "30s"},
         "batch": {"max_size": 5, "max_wait": "0.15s"},
         "registry": {"rescan_interval": "0.3s"},
-        "health": {"interval": "0.2s", "timeout": "0.3s"},
+        # A check that is late by half a second on a busy host must not make its peer unhealthy.
+        "health": {"interval": "0.2s", "timeout": "2s"},
         "default_timeout": "5s",
         "compression": {"enabled": True, "min_bytes": 1024},
     },
@@ -37,6 +41,16 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
             "timeout": "0.25s",
             "half_open_timeout": "0.3s",
         },
+        "health": {"interval": "10s"},
+    },
+    "broken": {
+        # Opens early and never closes again: half_open_timeout is its default of 30 s.
+        "retry": {"max_attempts": 1},
+        "circuit": {
+            "failure_threshold": 2,
+            "failure_codes": ["UNAVAILABLE", "ABORTED", "NOT_FOUND"],
+        },
+        "registry": {"rescan_interval": "0.3s"},
         "health": {"interval": "10s"},
     },
     "pooling": {
@@ -56,13 +70,43 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "retry": {"max_attempts": 1},
         "health": {"interval": "10s"},
     },
+    "waiting": {
+        "retry": {"initial_backoff": "0.5s", "max_backoff": "0.5s"},
+        "registry": {"rescan_interval": "0.3s"},
+        "health": {"interval": "10s"},
+        "default_timeout": "0.4s",
+    },
+    "jittered": {
+        "retry": {
+            "max_attempts": 3,
+            "initial_backoff": "0.3s",
+            "max_backoff": "0.1s",
+            "backoff_multiplier": 8,
+            "retryable_codes": ["ABORTED", "RESOURCE_EXHAUSTED"],
+            "jitter": 0.5,
+        },
+        "circuit": {"failure_threshold": 1000},
+        "registry": {"rescan_interval": "0.3s"},
+        "health": {"interval": "10s"},
+    },
 }
 """Configurations that drivers are shared by; durations are as short as this host's jitter lets
 them be told apart. A test names its own by `@pytest.mark.driven("breaking")`; else `quick`."""
 
+KEEP_ALIVE = "30s"
+"""`pool.keep_alive` by default (config.proto)."""
+
 _numbers = itertools.count(1)
 
 Peers = Callable[..., Awaitable[Peer]]
+
+
+def _pinging(settings: Mapping[str, Any], least: float) -> Mapping[str, Any]:
+    """Return settings whose pings are no closer together than a gRPC library allows."""
+    pool = settings.get("pool", {})
+    if seconds(pool.get("keep_alive", KEEP_ALIVE)) >= least:
+        return settings
+    return {**settings, "pool": {**pool, "keep_alive": f"{least:g}s"}}
 
 
 class SharedDrivers:
@@ -82,8 +126,9 @@ class SharedDrivers:
         if configuration not in self._started:
             node = node_of(self._config)
             SHARED.append(node)
+            settings = _pinging(DRIVEN[configuration], node.implementation.least_keep_alive)
             try:
-                self._started[configuration] = node, await node.drive(DRIVEN[configuration])
+                self._started[configuration] = node, await node.drive(settings)
             except NonConformance as problem:
                 self._started[configuration] = node, problem
         node, driver = self._started[configuration]
@@ -166,7 +211,8 @@ async def peers(driven: tuple[Node, Driver], driver: Driver) -> AsyncIterator[Pe
     async def open_peer(name: str, version: str = "", **how: Any) -> Peer:
         peer = await node.peer(name, version, **how)
         opened.append(peer)
-        await driver.finds(name, version)
+        # Elsewhere than in the socket directory it is for the test to say how it is found.
+        await driver.finds(name, version, "" if "at" in how else peer.address)
         return peer
 
     yield open_peer
@@ -178,3 +224,16 @@ async def peers(driven: tuple[Node, Driver], driver: Driver) -> AsyncIterator[Pe
 async def peer(peers: Peers, name: str) -> Peer:
     """The peer that plays the service `name` for the shared driver."""
     return await peers(name)
+
+
+@pytest.fixture
+async def kinds(driver: Driver, peers: Peers, name: str) -> Kinds:
+    """A peer for each kind of call, all of them called by the shared driver at once."""
+    opened = {kind: await peers(f"{name}-{kind.lower()}") for kind in KINDS}
+    return Kinds(driver, opened)
+
+
+@pytest.fixture
+def circuit(driver: Driver, peer: Peer) -> Circuit:
+    """The breaker of the service `name`, in the shared driver; needs `driven("breaking")`."""
+    return Circuit(driver, peer)

@@ -1,11 +1,12 @@
 """Checks of what took how long: lower bounds exactly, upper bounds as this host allows."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .arrivals import Arrival
 from .bounds import JITTER, STALL
 from .judging import NonConformance, inconclusive
+from .starvation import STARVATION
 
 LATE = 0.05
 """Seconds by which what is due may be late, besides the host's jitter. A client on grpc.aio that
@@ -35,7 +36,8 @@ def expect_delays(
 
     Raises:
         NonConformance: there is another number of calls; a delay is too short, or too long.
-        Inconclusive: a delay is too long, but the host stalled during it.
+        Inconclusive: a delay is too long, but the host stalled during it, or let the
+            implementation wait for a CPU for as long.
         ValueError: a call was not answered, so that no delay begins.
     """
     if any(arrival.answered is None for arrival in arrivals[:-1]):
@@ -53,8 +55,7 @@ def expect_delays(
         for delay, asked in zip(delays, seconds, strict=True)
     ):
         raise violated
-    late = [span for span, asked in zip(spans, seconds, strict=True) if _late(span, asked)]
-    _refuse(late, violated)
+    _refuse(zip(spans, seconds, strict=True), violated)
 
 
 def expect_elapsed(
@@ -76,7 +77,8 @@ def expect_elapsed(
 
     Raises:
         NonConformance: it took less, or more.
-        Inconclusive: it took more, but the host stalled meanwhile.
+        Inconclusive: it took more, but the host stalled meanwhile, or let the implementation
+            wait for a CPU for as long.
     """
     asked = [
         *([f"at least {_shown(at_least)}"] if at_least is not None else []),
@@ -85,22 +87,24 @@ def expect_elapsed(
     violated = NonConformance(what=what, expected=" and ".join(asked), observed=_shown(elapsed))
     if at_least is not None and elapsed < at_least - ROUNDING:
         raise violated
-    span = since, since + elapsed
-    _refuse([span] if at_most is not None and _late(span, at_most) else [], violated)
+    if at_most is not None:
+        _refuse([((since, since + elapsed), at_most)], violated)
 
 
-def _late(span: tuple[float, float], asked: float) -> bool:
-    begin, end = span
-    return end - begin > asked + LATE + JITTER.seconds
-
-
-def _refuse(late: Sequence[tuple[float, float]], violated: NonConformance) -> None:
-    """Raise if anything was late; say so if the host stalled whenever something was."""
-    stalls = [JITTER.worst(*span) for span in late]
-    if any(stall <= STALL for stall in stalls):
-        raise violated
-    if stalls:
-        inconclusive(f"{violated}; the host stalled for {_shown(max(stalls))} meanwhile")
+def _refuse(spans: Iterable[tuple[tuple[float, float], float]], violated: NonConformance) -> None:
+    """Raise if anything took longer than asked; say so if the host is to blame each time."""
+    excuses: list[str] = []
+    for (begin, end), asked in spans:
+        if (late := end - begin - asked - LATE - JITTER.seconds) <= 0:
+            continue
+        if (stall := JITTER.worst(begin, end)) > STALL:
+            excuses.append(f"the host stalled for {_shown(stall)} meanwhile")
+        elif (starved := STARVATION.seconds()) >= late:
+            excuses.append(f"the implementation waited {_shown(starved)} for a CPU in this test")
+        else:
+            raise violated
+    if excuses:
+        inconclusive(f"{violated}; {excuses[0]}")
 
 
 def _allowance() -> str:

@@ -5,6 +5,7 @@ path. CONFORMANCE.md, "Manifest", lists its fields.
 """
 
 import datetime as dt
+import math
 import os
 import shutil
 import subprocess
@@ -49,6 +50,7 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "claims": list,
     "env": dict,
     "known_failures": list,
+    "least_keep_alive": (int, float),
 }
 _REQUIRED = ("name", "language", "command", "claims")
 
@@ -82,6 +84,8 @@ class Implementation:
     build: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     known_failures: tuple[KnownFailure, ...] = ()
+    least_keep_alive: float = 0.0
+    """Seconds between two pings that its gRPC library allows at least."""
 
     @property
     def profiles(self) -> frozenset[str]:
@@ -189,6 +193,7 @@ def load(manifest: Path, requirements: Mapping[str, Requirement]) -> Implementat
         known_failures=tuple(
             _known_failure(manifest, entry, requirements) for entry in raw.get("known_failures", [])
         ),
+        least_keep_alive=float(raw.get("least_keep_alive", 0)),
         manifest=manifest,
     )
 
@@ -197,11 +202,13 @@ def _check_fields(manifest: Path, raw: Mapping[str, Any]) -> None:
     for name, value in raw.items():
         if name not in _FIELDS:
             raise ManifestError(f"{manifest}: unknown field {name!r}; known: {', '.join(_FIELDS)}")
-        if not isinstance(value, _FIELDS[name]):
+        if not isinstance(value, _FIELDS[name]) or isinstance(value, bool):
             raise ManifestError(f"{manifest}: {name}: wrong type {type(value).__name__}")
     for name in _REQUIRED:
         if not raw.get(name):
             raise ManifestError(f"{manifest}: {name} is missing or empty")
+    if not 0 <= raw.get("least_keep_alive", 0) < math.inf:
+        raise ManifestError(f"{manifest}: least_keep_alive is a number of seconds, not negative")
     for name in ("command", "version_command", "build", "claims"):
         if not all(isinstance(word, str) for word in raw.get(name, [])):
             raise ManifestError(f"{manifest}: {name}: every word must be a string")

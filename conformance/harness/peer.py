@@ -15,8 +15,10 @@ from typing import Any, Self
 
 from grpc_health.v1 import health_pb2
 
+from . import bounds
 from .answering import Answering, answer
 from .arrivals import METHODS, Arrival
+from .bounds import until
 from .health import SERVING
 from .judging import attach, did
 from .listening import Listener, inode, listen_at_path, listen_at_port
@@ -36,8 +38,8 @@ class Peer(Recorded):
     Args:
         at: path of a Unix socket, or a port of 127.0.0.1; 0 chooses one.
         name: what to call it in stories; default: from `at`.
-        greeting: `normal`; `silent`: accepts and never writes; bytes: writes these in place of
-            HTTP/2, and nothing after them.
+        greeting: `normal`; `silent`: accepts and never writes; `closing`: accepts and closes at
+            once; bytes: writes these in place of HTTP/2, and nothing after them.
         greet_after: seconds before anything is written on a new connection.
     """
 
@@ -154,12 +156,40 @@ class Peer(Recorded):
         for gate in waiting[:count]:
             gate.set()
 
+    def greets(self, greeting: str | bytes, *, after: float = 0.0) -> None:
+        """Greet new connections so from now on; the arguments are as of the peer itself."""
+        did(f"{self.name}: greets new connections {greeting!r}, {after:g} s after they are made")
+        self._greeting, self._greet_after = greeting, after
+
+    def greet(self) -> None:
+        """Greet every connection that waits for it, and new ones at once."""
+        did(f"{self.name}: greets whoever waits")
+        self._greet_after = 0.0
+        for served in self._served:
+            served.greet()
+
     def mute(self) -> None:
         """Read, but write nothing more on any connection, not even acknowledgements of pings."""
         did(f"{self.name}: mute from now on")
         self._greeting = "silent"
         for served in self._served:
             served.muted = True
+
+    async def end_connections(self) -> None:
+        """End every connection as a server that stops does, and wait until the client knows.
+
+        Raises:
+            NonConformance: the client does not close its side of one.
+        """
+        did(f"{self.name}: ends every connection")
+        for served in self._served:
+            served.end()
+        await until(
+            lambda: all(served.lost.is_set() for served in self._served),
+            bound=bounds.PROMPT,
+            what=f"the client closes its side of connections that {self.name} ended",
+            seen=lambda: self.all_connections,
+        )
 
     async def drop_connections(self) -> None:
         """Close every connection at once, and wait until they are closed."""

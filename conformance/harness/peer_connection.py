@@ -115,7 +115,8 @@ class PeerConnection(asyncio.Protocol):
         serve: called with each request stream when its headers came; what it returns runs as a
             task, which is cancelled when the client resets the stream or the connection ends.
         failed: is told an error of the task's, which is one of the suite's own.
-        greeting: `normal`, `silent` (never writes), or bytes to write in place of HTTP/2.
+        greeting: `normal`, `silent` (never writes), `closing` (closes at once), or bytes to
+            write in place of HTTP/2.
         greet_after: seconds before anything is written.
     """
 
@@ -154,9 +155,9 @@ class PeerConnection(asyncio.Protocol):
         self.record = self._accepted(self)
         self.h2.initiate_connection()
         if self._greet_after:
-            self._timer = asyncio.get_running_loop().call_later(self._greet_after, self._greet)
+            self._timer = asyncio.get_running_loop().call_later(self._greet_after, self.greet)
         else:
-            self._greet()
+            self.greet()
 
     def data_received(self, data: bytes) -> None:
         """Note what came, answer where HTTP/2 asks for it, and wake who waits for it."""
@@ -191,6 +192,17 @@ class PeerConnection(asyncio.Protocol):
         self._cancel_all()
         self.lost.set()
 
+    def greet(self) -> None:
+        """Begin the peer's side, if it was not begun yet."""
+        if self.greeted.is_set() or self.lost.is_set():
+            return
+        self.greeted.set()
+        if isinstance(self._greeting, bytes):
+            self._transport.write(self._greeting)
+        self.flush()
+        if self._greeting == "closing":
+            self.close()
+
     def flush(self) -> None:
         """Write what was sent; a muted connection forgets it."""
         if not self.greeted.is_set():
@@ -205,6 +217,13 @@ class PeerConnection(asyncio.Protocol):
         self._cancel_all()
         self._transport.close()
 
+    def end(self) -> None:
+        """Write no more, and close the connection once the client has closed its side."""
+        self._end_by_peer()
+        self.muted = True
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
     def abort(self) -> None:
         """Close the connection at once."""
         self._end_by_peer()
@@ -214,12 +233,6 @@ class PeerConnection(asyncio.Protocol):
         """Wait for the end of every answer, once the connection is lost."""
         tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _greet(self) -> None:
-        self.greeted.set()
-        if isinstance(self._greeting, bytes):
-            self._transport.write(self._greeting)
-        self.flush()
 
     def _end_by_peer(self) -> None:
         if self.record.closed is None and not self._transport.is_closing():

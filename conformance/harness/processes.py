@@ -20,6 +20,7 @@ import psutil
 from . import bounds
 from .implementation import Implementation, ManifestError
 from .judging import NonConformance, did
+from .starvation import STARVATION
 
 TAIL = 32
 """Lines of each stream that a failed start shows."""
@@ -242,6 +243,7 @@ def spawn(  # noqa: PLR0913 - a process is described by these
             raise ManifestError(
                 f"{implementation.manifest}: command: {command[0]}: {error.strerror}"
             ) from error
+    STARVATION.follow(popen.pid)
     return Process(popen, name, logs)
 
 

@@ -70,6 +70,8 @@ class RawConnection:
         self._answers: dict[int, RawAnswer] = {}
         self.closed = False
         """Whether the peer closed the connection."""
+        self.pongs: list[bytes] = []
+        """What came back of each `ping`."""
         self._frames = GoawayFilter()
         self._changed = asyncio.Condition()
         self._h2 = h2.connection.H2Connection(
@@ -167,6 +169,17 @@ class RawConnection:
         await self.over(check)
         return HeldCall(self, stream, body[len(body) // 2 :])
 
+    async def ping(self, data: bytes) -> None:
+        """Send PING with eight bytes, and wait until it is answered, or the connection ended."""
+        count = len(self.pongs)
+        self._h2.ping(data)
+        await self._flush()
+        await self.seen(
+            lambda: len(self.pongs) > count or self.goaway or self.closed,
+            bound=bounds.PROMPT,
+            what=f"the answer to PING {data!r}",
+        )
+
     async def cancel(self, stream: int) -> None:
         """Reset a stream with CANCEL."""
         self._h2.reset_stream(stream, error_code=8)
@@ -220,6 +233,8 @@ class RawConnection:
             self._changed.notify_all()
 
     def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.PingAckReceived):
+            self.pongs.append(event.ping_data)
         stream = getattr(event, "stream_id", None)
         if not stream or stream not in self._answers:
             return

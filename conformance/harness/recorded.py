@@ -106,6 +106,23 @@ class Recorded:
         """Wait until no connection is so new that it may be for a health check."""
         return await self.connected(0)
 
+    async def calls_by_connection(self) -> list[int]:
+        """Return how many calls came over each of `connections`, once none is new."""
+        return [len(record.paths) for record in await self.settled()]
+
+    async def checked(self) -> None:
+        """Wait until a health check was answered.
+
+        Raises:
+            NonConformance: none was.
+        """
+        await until(
+            lambda: any(check.answered is not None for check in self.checks),
+            bound=bounds.PROMPT,
+            what=f"the health of {self.name} is checked",
+            seen=lambda: self.all_connections,
+        )
+
     def story(self) -> str:
         """Tell what came and went, one JSON object a line, as the timeline merges it."""
         calls = [*self.arrivals, *self.checks]

@@ -69,6 +69,18 @@ class Registry:
         """Return the endpoints of one service in the latest list, in its order."""
         return [endpoint for endpoint in self.endpoints if endpoint.name == name]
 
+    def state(self, name: str) -> str:
+        """Return the state of the first endpoint of a service; empty when it has none."""
+        return next(map(state_of, self.of(name)), "")
+
+    async def becomes(self, name: str, state: str, *, bound: float) -> None:
+        """Wait until the first endpoint of a service is in a state.
+
+        Raises:
+            NonConformance: it was not within `bound` seconds, or the stream ended.
+        """
+        await self.seen(lambda _: self.state(name) == state, bound=bound, what=f"{name} is {state}")
+
     async def seen(
         self,
         predicate: Callable[[Endpoints], Any],
@@ -106,10 +118,14 @@ class Registry:
         self._stream.cancel()
 
 
+def state_of(endpoint: pb.Endpoint) -> str:
+    """Return the state of an endpoint in a word."""
+    return pb.EndpointState.Name(endpoint.state).removeprefix("ENDPOINT_STATE_")
+
+
 def _name(endpoint: pb.Endpoint) -> str:
     return f"{endpoint.name}@{endpoint.version}" if endpoint.version else endpoint.name
 
 
 def _shown(endpoint: pb.Endpoint) -> str:
-    state = pb.EndpointState.Name(endpoint.state).removeprefix("ENDPOINT_STATE_")
-    return f"{_name(endpoint)} {state}"
+    return f"{_name(endpoint)} {state_of(endpoint)}"

@@ -97,7 +97,8 @@ class ServiceClient:
             try:
                 return await self._attempt(outgoing)
             except CallError as error:
-                delay = self._delay(outgoing, error)
+                if (delay := self._delay(outgoing, error)) is None:
+                    raise
             await asyncio.sleep(delay)
 
     def stream(self, service: str, method: Method, *requests: Any, **how: Any) -> ResponseStream:
@@ -132,13 +133,11 @@ class ServiceClient:
             metadata=with_request_id(metadata),
         )
 
-    def _delay(self, outgoing: Outgoing, error: CallError) -> float:
-        """Return the seconds to the next attempt, or raise the error when there is none."""
-        refused = isinstance(error.__cause__, CircuitOpenError)
-        delay = self._retry.next_delay(outgoing.attempt, error.code, left=outgoing.left)
-        if delay is None or refused or outgoing.received:
-            raise error
-        return delay
+    def _delay(self, outgoing: Outgoing, error: CallError) -> float | None:
+        """Return the seconds to the next attempt, None when there is none."""
+        if outgoing.received or isinstance(error.__cause__, CircuitOpenError):
+            return None
+        return self._retry.next_delay(outgoing.attempt, error.code, left=outgoing.left)
 
     async def _attempts(self, outgoing: Outgoing) -> AsyncGenerator[Any, None]:
         while True:
@@ -147,7 +146,8 @@ class ServiceClient:
                     async for message in messages:
                         yield message
             except CallError as error:
-                delay = self._delay(outgoing, error)
+                if (delay := self._delay(outgoing, error)) is None:
+                    raise
             else:
                 return
             await asyncio.sleep(delay)
@@ -246,12 +246,25 @@ def _end(permit: Permit, error: BaseException) -> NoReturn:
         failure = from_domain(error)
     elif isinstance(error, TimeoutError):
         failure = overdue()
+    elif isinstance(error, asyncio.CancelledError) and not _cancelled():
+        failure = CallError("CANCELLED", "the client closed the connection")
     # Discovery's NOT_FOUND and INVALID_ARGUMENT say nothing of the server.
     nobody = isinstance(error, DomainError) and not isinstance(error, UnavailableError)
     if isinstance(failure, CallError) and not nobody:
         permit.done(failure.code)
     else:
         permit.abandon()
-    if failure is error:
-        raise error
-    raise failure from error
+    try:
+        if failure is error:
+            raise error
+        raise failure from error
+    finally:
+        # The traceback holds this frame. An error that the frame held would hold itself, and the
+        # call behind it; and a call that anybody holds keeps its connection open (POOL-10).
+        del error, failure
+
+
+def _cancelled() -> bool:
+    """Tell whether it was this task that somebody cancelled, and not a call of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -237,7 +237,9 @@ class ConnectionPool:
         if first:
             self._look_again(entry, self._settings.idle_timeout)
         while len(self._idle) > self._settings.max_idle_conns:
-            self._lose(next(iter(self._idle)))
+            # One that broke while it idled is none: it goes before those that live.
+            broken = (one for one in self._idle if not one.connection.ready)
+            self._lose(next(broken, next(iter(self._idle))))
 
     def _look_again(self, entry: Entry, delay: float) -> None:
         """Look at an entry later: one timer an entry, however often it is used (POOL-4)."""

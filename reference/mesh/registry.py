@@ -128,11 +128,15 @@ class ServiceRegistry:
             self._replace(gone=self._entries.keys() - seen.keys(), fresh=fresh)
 
     async def _follow(self) -> None:
-        """Look again when there is a reason, and at an interval: reasons get lost."""
+        """Look again when there is a reason, and at an interval: reasons get lost.
+
+        The interval is the time in which a change is known, so looks come twice as often:
+        a change just after one look is seen in time by the next, however long that takes.
+        """
         now = asyncio.get_running_loop().time
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.rescan_interval):
+                async with asyncio.timeout(self._settings.rescan_interval / 2):
                     await self._disturbed.wait()
             self._disturbed.clear()
             started = now()

@@ -44,6 +44,31 @@ def test_tests_share_drivers_by_configuration(judge_suite: Judge) -> None:
     assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
 
 
+PINGING = '''
+@pytest.mark.driven("pinging")
+async def test_cli_1_pinging(driver):
+    """CLI-1: Pings are configured no closer together than the manifest says."""
+    expect(driver.settings["pool"]["keep_alive"], equals="3.5s", what="keep_alive")
+    expect(driver.settings["pool"]["connect_timeout"], equals="0.3s", what="connect_timeout")
+
+async def test_cli_2_slow(driver):
+    """CLI-2: What is longer stays."""
+    expect(driver.settings["pool"]["keep_alive"], equals="30s", what="keep_alive")
+'''
+
+
+def test_pings_are_as_far_apart_as_the_manifest_says(judge_suite: Judge) -> None:
+    judged = judge_suite(
+        PINGING,
+        CLIENT,
+        manifest=f"{AS}\nleast_keep_alive = 3.5",
+        command=REFERENCE,
+        claims=["client"],
+        options=[],
+    )
+    assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
+
+
 KILLED = '''
 async def test_cli_1_kills(driver):
     """CLI-1: A driver must serve after the test."""

@@ -138,6 +138,21 @@ async def test_a_result_is_the_payload_of_a_submitted_item(
     assert (good, bad) == (Outcome("OK", payloads=(b"r",)), Outcome("code 99"))
 
 
+async def test_items_are_submitted_at_once(pretender: Pretender, driver: Driver) -> None:
+    pretender.answer = pb.SubmitResponse(result=b"r")
+    results = await asyncio.gather(*driver.submits("a", b"1", b"2"))
+    assert results == [Outcome("OK", payloads=(b"r",))] * 2
+    assert sorted(asked.item for asked in pretender.asked) == [b"1", b"2"]
+
+
+async def test_what_was_submitted_ends_with_the_test(pretender: Pretender, driver: Driver) -> None:
+    pretender.hangs = True
+    submitted = driver.submits("a", b"1", b"2")
+    await bounds.until(lambda: len(pretender.asked) == 2, bound=1.0, what="the items")
+    await driver.hang_up()
+    assert [task.cancelled() for task in submitted] == [True, True]
+
+
 async def test_a_driver_that_refuses_to_call_is_a_failure(
     pretender: Pretender, driver: Driver
 ) -> None:
@@ -185,6 +200,19 @@ async def test_what_discovery_does_not_know_is_not_found(
         await driver.finds("a", "1.0.0")
 
 
+async def test_another_address_than_that_of_the_socket_is_not_it(
+    pretender: Pretender, driver: Driver
+) -> None:
+    pretender.answer = pb.ResolveResponse(address="unix:///x", version="1.0.0")
+    assert await driver.where("a", "1.0.0") == ("OK", "unix:///x", "1.0.0")
+    await driver.finds("a", "1.0.0", "unix:///x")
+    with pytest.raises(NonConformance, match="discovery finds a"):
+        await driver.finds("a", "1.0.0", "unix:///y")
+    pretender.refusal = grpc.StatusCode.UNAVAILABLE, "unhealthy"
+    assert await driver.where("a") == ("UNAVAILABLE", "", "")
+    await driver.finds("a", "", "unix:///y")
+
+
 async def test_the_registry_is_followed(pretender: Pretender, driver: Driver) -> None:
     pretender.lists.put_nowait(_endpoints("a"))
     async with driver.watch() as registry:
@@ -195,6 +223,10 @@ async def test_the_registry_is_followed(pretender: Pretender, driver: Driver) ->
         assert registry.names == ["a", "a@1.0.0", "b"]
         assert [endpoint.version for endpoint in registry.of("a")] == ["", "1.0.0"]
         assert len(registry.lists) == 2
+        assert [registry.state(name) for name in ("a", "c")] == ["HEALTHY", ""]
+        await registry.becomes("a", "HEALTHY", bound=0.0)
+        with pytest.raises(NonConformance, match=r"a is UNHEALTHY: expected within 0\.01 s"):
+            await registry.becomes("a", "UNHEALTHY", bound=0.01)
         assert repr(registry) == "Registry(a HEALTHY, a@1.0.0 HEALTHY, b HEALTHY)"
         with pytest.raises(NonConformance, match=r"none: .*observed not.*Registry\(a HEALTHY, a@"):
             await registry.seen(lambda endpoints: not endpoints, bound=0.01, what="none")

@@ -41,6 +41,13 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert implementation.claimed(requirements.load()["SOCK-2"])
 
 
+@pytest.mark.parametrize(("given", "seconds"), [("", 0.0), ("least_keep_alive = 10", 10.0)])
+def test_the_shortest_time_between_pings_is_optional(
+    tmp_path: Path, given: str, seconds: float
+) -> None:
+    assert _load(tmp_path, GOOD + given).least_keep_alive == seconds
+
+
 def test_the_reference_has_one() -> None:
     assert load(find("reference"), requirements.load()).name == "reference"
 
@@ -51,6 +58,10 @@ BROKEN = {
     "missing field": (GOOD.replace('name = "mine"', ""), "name is missing or empty"),
     "wrong type": (GOOD.replace('"Go"', "1"), "language: wrong type int"),
     "wrong word": (GOOD.replace('"pass"', "1"), "command: every word must be a string"),
+    "no number": (GOOD + 'least_keep_alive = "1s"', "least_keep_alive: wrong type str"),
+    "a truth": (GOOD + "least_keep_alive = true", "least_keep_alive: wrong type bool"),
+    "negative": (GOOD + "least_keep_alive = -1", "least_keep_alive is a number of seconds, not n"),
+    "not a number": (GOOD + "least_keep_alive = nan", "least_keep_alive is a number of seconds"),
     "no such program": (GOOD.replace("{python}", "no-such-prog"), "no program 'no-such-prog'"),
     "no such file": (GOOD.replace("{python}", "./nowhere"), "there is no file"),
     "not executable": (GOOD.replace("{python}", "./mine.toml"), "is not executable"),

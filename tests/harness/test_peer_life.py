@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h2.events
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -14,6 +15,7 @@ from conformance.harness.arrivals import PROBE
 from conformance.harness.bounds import until
 from conformance.harness.frames import framed
 from conformance.harness.health import HEALTH, NOT_SERVING, SERVING
+from conformance.harness.judging import NonConformance
 from conformance.harness.peer import Peer
 from conformance.harness.recorded import SETTLE
 from conformance.harness.replies import drops, echo, fails, held, ok
@@ -126,6 +128,48 @@ async def test_an_answer_that_breaks_is_an_error_of_the_suite(socket_dir: Path) 
         await until(lambda: peer._problems, bound=bounds.PROMPT, what="the problem")
     with pytest.raises(RuntimeError, match="the peer p broke"):
         await peer.close()
+
+
+async def test_connections_are_greeted_as_the_test_says(peer: Peer) -> None:
+    peer.greets("closing")
+    async with Hand(peer.path) as hand:
+        await hand.rest()
+    assert [one.ended_by for one in peer.all_connections] == ["peer"]
+    peer.greets("normal", after=3600.0)
+    async with Hand(peer.path) as hand:
+        hand.greet()
+        hand.request(PING)
+        await peer.arrived(1)
+        assert peer.in_flight == peer.arrivals
+        peer.greet()
+        await hand.until(h2.events.StreamEnded)
+    async with Client(peer.address) as client:
+        assert await client.call() == ("OK", [b"ping"])
+
+
+async def test_an_ended_connection_waits_for_the_client(peer: Peer, hand: Hand) -> None:
+    hand.request(PING)
+    await hand.until(h2.events.StreamEnded)
+    ending = asyncio.create_task(peer.end_connections())
+    # Nothing comes after the end, and what the client sends yet is read.
+    await hand.rest()
+    hand.request(PING)
+    await peer.arrived(2)
+    assert not ending.done()
+    hand.writer.close()
+    await ending
+    (connection,) = peer.connections
+    assert (connection.ended_by, connection.problem) == ("peer", "")
+
+
+async def test_a_client_that_keeps_an_ended_connection_is_a_failure(
+    peer: Peer, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "PROMPT", 0.05)
+    hand.request(PING)
+    await hand.until(h2.events.StreamEnded)
+    with pytest.raises(NonConformance, match="the client closes its side"):
+        await peer.end_connections()
 
 
 async def test_a_drop_ends_the_other_calls_too(peer: Peer, hand: Hand) -> None:

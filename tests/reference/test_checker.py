@@ -1,7 +1,6 @@
 """The health checker against servers that answer, refuse, lie and keep silent."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -12,13 +11,7 @@ from grpc_health.v1 import health_pb2_grpc
 from reference.mesh.checker import HealthChecker
 from reference.mesh.health import NOT_SERVING, Health, HealthServicer
 
-from .mesh_place import SOON, Place, short_place
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
+from .mesh_place import SOON, Place
 
 
 async def _serve(address: str, health: Health | None) -> tuple[Any, int]:

@@ -1,6 +1,7 @@
 """The ServiceClient against a real gRPC server: deadlines, attempts, errors, streams, closing."""
 
 import asyncio
+import gc
 import shutil
 import tempfile
 import uuid
@@ -285,6 +286,38 @@ async def test_an_answer_that_cannot_be_read_is_internal(mesh: Mesh) -> None:
         )
 
     assert caught.value.code == "INTERNAL"
+
+
+async def test_closing_ends_calls_and_lets_go_of_them(mesh: Mesh) -> None:
+    mesh.probe.script = _sleep
+    request = probe_pb2.ServerStreamRequest(payload=b"a")
+
+    async def code(*, stream: bool) -> str:
+        try:
+            if stream:
+                async for _ in mesh.client.stream("x", SERVER_STREAM, request):
+                    pass
+            else:
+                await _call(mesh.client)
+        except CallError as error:
+            return error.code
+        return "OK"
+
+    calls = [asyncio.create_task(code(stream=stream)) for stream in (False, True)]
+    async with asyncio.timeout(5):
+        while len(mesh.probe.arrivals) < len(calls):  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.002)
+    gc.collect()
+    gc.disable()
+    try:
+        await mesh.client.close()
+        codes = await asyncio.gather(*calls)
+        kept = [one for one in gc.get_objects() if isinstance(one, grpc.aio.Call)]
+    finally:
+        gc.enable()
+
+    # Whoever holds a call holds its connection open.
+    assert (codes, kept) == (["CANCELLED", "CANCELLED"], [])
 
 
 async def test_a_closed_client_calls_nobody(mesh: Mesh) -> None:

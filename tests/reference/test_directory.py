@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,7 @@ from structlog.testing import capture_logs
 from reference.mesh import directory
 from reference.mesh.directory import SocketDirectory
 
-from .mesh_place import HERE, Place, eventually, short_place
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
+from .mesh_place import HERE, Place, eventually
 
 
 class Disturbances:
@@ -197,6 +191,8 @@ async def test_when_it_is_closed_nothing_is_open(place: Place) -> None:
 
     await sockets.close()
 
+    assert sockets._reader
+    assert sockets._reader.done()
     with pytest.raises(ValueError, match="closed inotify"):
         _ = watching.fd
     assert "not watched" in repr(sockets)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -16,13 +15,7 @@ from reference.mesh.errors import (
     Violation,
 )
 
-from .mesh_place import Checks, Connecting, Place, eventually, running, settled, short_place, until
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
+from .mesh_place import Checks, Connecting, Place, eventually, running, settled, until
 
 
 def _at(place: Place, file: str, version: str = "") -> Resolved:

@@ -1,7 +1,6 @@
 """Health of endpoints: who is asked when, and what the answers make of it."""
 
 import asyncio
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
@@ -23,15 +22,8 @@ from .mesh_place import (
     eventually,
     running,
     settled,
-    short_place,
     until,
 )
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,20 @@ async def test_the_longest_idle_is_closed_when_there_are_too_many(network: Netwo
     await pool.close()
 
 
+async def test_one_that_broke_while_it_idled_counts_for_nothing(network: Network) -> None:
+    pool = _pool(network, max_idle_conns=2)
+    entries = [await pool.acquire(address) for address in "abc"]
+    for entry in entries[:2]:
+        pool.release(entry)
+
+    network.made[1].ready = False
+    pool.release(entries[2])
+    await _settle()
+
+    assert [one.closed for one in network.made] == [False, True, False]
+    await pool.close()
+
+
 async def test_an_idle_connection_is_closed_after_its_time(network: Network, clock: Any) -> None:
     pool = _pool(network, clock, idle_timeout=0.01)
     entry = await pool.acquire("a")

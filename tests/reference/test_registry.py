@@ -1,9 +1,10 @@
 """The registry: what is in the list, and how it follows the directory."""
 
 import asyncio
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,8 @@ from .mesh_place import (
     names,
     running,
     settled,
-    short_place,
     until,
 )
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
 
 
 async def test_the_list_holds_what_is_registered_and_what_is_found_in_order(place: Place) -> None:
@@ -264,6 +258,24 @@ async def test_whatever_goes_wrong_in_a_look_the_next_one_is_made(
 
     assert logs[0]["event"] == "looking for sockets failed"
     assert "TypeError" in logs[0]["error"]
+
+
+async def test_a_change_just_after_a_look_is_seen_within_the_interval(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    clock = asyncio.get_running_loop().time
+    async with running(place.settings(rescan_interval=0.1), Checks()) as registry:
+
+        def look(_known: Any) -> Any:
+            looks.append(clock())
+            return {}
+
+        monkeypatch.setattr(registry._directory, "look", look)
+        await eventually(lambda: len(looks) >= 5)
+
+    # The shortest: any may be late when both cores are busy, none is early.
+    assert min(after - before for before, after in itertools.pairwise(looks)) < 0.1
 
 
 async def test_a_reason_to_look_is_one_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

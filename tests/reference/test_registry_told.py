@@ -2,11 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
-
-import pytest
 
 from reference.mesh.endpoints import ServiceEndpoint
 from reference.mesh.registry import ServiceRegistry
@@ -21,15 +18,8 @@ from .mesh_place import (
     names,
     running,
     settled,
-    short_place,
     until,
 )
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    with short_place() as one:
-        yield one
 
 
 async def test_every_follower_is_told_each_change_until_the_end(place: Place) -> None:

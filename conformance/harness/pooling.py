@@ -1,0 +1,65 @@
+"""The words for a connection pool: its limits, and when a peer saw what it did."""
+
+import time
+
+from . import bounds
+from .bounds import until
+from .driver import Driver
+from .history import expect_elapsed
+from .judging import expect
+from .outcomes import Outcome
+from .peer import Peer
+from .service import seconds
+
+
+def limit(driver: Driver, field: str) -> float:
+    """Return a duration of a driver's PoolConfig, in seconds."""
+    return seconds(driver.settings["pool"][field])
+
+
+def answered(peer: Peer, number: int = -1) -> float:
+    """Return when a peer answered a call; by default the latest.
+
+    Raises:
+        ValueError: it did not, so that no time begins there.
+    """
+    moment = peer.arrivals[number].answered
+    if moment is None:
+        raise ValueError(f"time begins with an answer: {peer.arrivals[number]}")
+    return moment
+
+
+def expect_at_once(outcome: Outcome) -> None:
+    """Make sure that a call waited for nothing.
+
+    Raises:
+        NonConformance: it did.
+    """
+    expect_elapsed(
+        outcome.elapsed, since=outcome.since, at_most=0.0, what="time of a call that must not wait"
+    )
+
+
+def expect_closed(peer: Peer, *, since: float, after: float) -> None:
+    """Make sure that the client closed its first connection so long after a moment.
+
+    Args:
+        peer: to whom the connection was.
+        since: the moment, on the monotonic clock.
+        after: seconds, of which there may be neither fewer nor more.
+
+    Raises:
+        NonConformance: somebody else closed it, or nobody, or at another time.
+    """
+    first = peer.connections[0]
+    expect(first.ended_by, equals="client", what=f"who closed the connection to {peer.name}")
+    expect_elapsed(
+        (first.closed or 0.0) - since, since=since, at_least=after, at_most=after,
+        what=f"time to the end of the idle connection to {peer.name}",
+    )  # fmt: skip
+
+
+async def passes(duration: float) -> None:
+    """Wait until so many seconds have passed."""
+    end = time.monotonic() + duration
+    await until(lambda: time.monotonic() >= end, bound=duration + bounds.PROMPT, what="time passes")

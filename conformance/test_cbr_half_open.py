@@ -1,0 +1,186 @@
+"""Chapter 17: the circuit breaker, half-open (CBR-4, CBR-5, CBR-9)."""
+
+import asyncio
+
+import pytest
+
+from .harness import bounds
+from .harness.bounds import until
+from .harness.circuit import DOWN, REFUSED, Circuit
+from .harness.driver import Driver
+from .harness.history import expect_delays
+from .harness.judging import expect
+from .harness.outcomes import Outcome
+from .harness.peer import Peer
+from .harness.replies import PING, echo, fails, hangs, held, ok
+
+pytestmark = pytest.mark.driven("breaking")
+
+CROWD = 8
+"""Calls that are made at once while half-open: four times as many as may go through."""
+
+IMPATIENCE = 0.15
+"""Seconds after which a caller gives up: fifty times what its call takes to arrive."""
+
+
+async def test_cbr_4_successes_close_the_circuit(peer: Peer, circuit: Circuit) -> None:
+    """CBR-4: success_threshold successes close it: calls are not limited, the count is zero."""
+    await circuit.half_opens()
+
+    trials = await circuit.calls(*[ok(b"up")] * circuit.successes)
+
+    expect(
+        [outcome.payloads for outcome in trials],
+        equals=[(b"up",)] * circuit.successes,
+        what="answers to the trial calls",
+    )
+    many = await circuit.begins(*[DOWN] * circuit.failures)
+    expect(len(peer.in_flight), equals=circuit.failures, what="calls in flight at once")
+    peer.release()
+    expect(
+        _codes(await asyncio.gather(*many)),
+        equals=["UNAVAILABLE"] * circuit.failures,
+        what="codes of as many failures as open it",
+    )
+    await circuit.refuses()
+
+
+async def test_cbr_4_fewer_successes_do_not_close_it(circuit: Circuit) -> None:
+    """CBR-4: One success fewer leaves it half-open, and none is kept for the next time."""
+    for _ in range(2):
+        await circuit.half_opens()
+
+        trials = await circuit.calls(*[ok()] * (circuit.successes - 1), DOWN)
+
+        expect(
+            _codes(trials),
+            equals=["OK"] * (circuit.successes - 1) + ["UNAVAILABLE"],
+            what="codes of the trial calls",
+        )
+        await circuit.refuses()
+
+
+async def test_cbr_4_late_successes_do_not_close_it(peer: Peer, circuit: Circuit) -> None:
+    """CBR-4: Successes of calls begun before it was open are none of the half-open circuit."""
+    late = await circuit.begins(*[echo()] * circuit.successes)
+    await circuit.half_opens()
+
+    trials = await circuit.calls(*[ok()] * (circuit.successes - 1))
+    peer.release()
+    results = await asyncio.gather(*late)
+    trials += await circuit.calls(DOWN)
+
+    expect(_codes(results), equals=["OK"] * circuit.successes, what="codes of the late calls")
+    expect(
+        _codes(trials),
+        equals=["OK"] * (circuit.successes - 1) + ["UNAVAILABLE"],
+        what="codes of the trial calls",
+    )
+    await circuit.refuses()
+
+
+async def test_cbr_5_a_failing_trial_opens_it_anew(peer: Peer, circuit: Circuit) -> None:
+    """CBR-5: One failure while half-open opens the circuit, for the whole of the wait."""
+    await circuit.half_opens()
+
+    slow = fails("UNAVAILABLE", "down", after=circuit.timeout / 2)
+    (trial,) = await circuit.calls(slow)
+
+    expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the trial call")
+    await circuit.refuses()
+    await circuit.tries()
+    expect_delays(peer.arrivals[-2:], [circuit.wait], what="from that failure to the next trial")
+
+
+async def test_cbr_5_late_failures_do_not_open_it(peer: Peer, circuit: Circuit) -> None:
+    """CBR-5: Failures of calls begun before it was open do not open the half-open circuit."""
+    late = await circuit.begins(*[DOWN] * circuit.failures)
+    await circuit.half_opens()
+
+    (trial,) = await circuit.calls(ok())
+    peer.release()
+    results = await asyncio.gather(*late)
+    count = len(peer.arrivals)
+    trials = await circuit.calls(*[ok()] * circuit.successes)
+
+    expect(trial.code, equals="OK", what="code of the first trial call")
+    expect(
+        _codes(results), equals=["UNAVAILABLE"] * circuit.failures, what="codes of the late calls"
+    )
+    expect(
+        len(peer.arrivals) - count, equals=circuit.successes, what="calls that arrive after them"
+    )
+    expect(_codes(trials), equals=["OK"] * circuit.successes, what="their codes")
+
+
+async def test_cbr_7_while_half_open_they_are_successes(peer: Peer, circuit: Circuit) -> None:
+    """CBR-7: While half-open, an answer that blames the caller shows that the server serves."""
+    await circuit.half_opens()
+
+    trials = await circuit.calls(*[fails("NOT_FOUND")] * circuit.successes)
+
+    expect(_codes(trials), equals=["NOT_FOUND"] * circuit.successes, what="codes of the trials")
+    count = len(peer.arrivals)
+    await circuit.calls(*[DOWN] * circuit.failures)
+    expect(len(peer.arrivals) - count, equals=circuit.failures, what="failures that arrive then")
+
+
+async def test_cbr_9_no_more_trials_than_successes_are_needed(
+    driver: Driver, peer: Peer, name: str, circuit: Circuit
+) -> None:
+    """CBR-9: While half-open, no more than success_threshold trial calls are in flight."""
+    await circuit.half_opens()
+    before = len(peer.arrivals)
+
+    peer.otherwise = held(echo())
+    calls = [driver.begin(name, PING, method="SERVER_STREAM") for _ in range(CROWD)]
+    await until(
+        lambda: len(peer.arrivals) - before + sum(call.done() for call in calls) >= CROWD,
+        bound=bounds.PROMPT,
+        what="each call arrives or ends",
+        seen=lambda: calls,
+    )
+
+    expect(len(peer.arrivals) - before, equals=circuit.successes, what="trial calls that arrive")
+    refused = [call.result() for call in calls if call.done()]
+    trials = [call for call in calls if not call.done()]
+    expect(
+        [(outcome.code, outcome.message) for outcome in refused],
+        equals=[REFUSED] * (CROWD - circuit.successes),
+        what="code and message of all others",
+    )
+    peer.release()
+    expect(
+        _codes(await asyncio.gather(*trials)),
+        equals=["OK"] * circuit.successes,
+        what="codes of the trial calls",
+    )
+    count = len(peer.arrivals)
+    await circuit.begins(*[echo()] * CROWD)
+    expect(len(peer.arrivals) - count, equals=CROWD, what="calls in flight once it is closed")
+
+
+async def test_cbr_9_a_caller_who_gives_up_gives_the_place_back(
+    driver: Driver, peer: Peer, name: str, circuit: Circuit
+) -> None:
+    """CBR-9: A trial call that its own caller cancels is no result, and makes room for another."""
+    await circuit.half_opens()
+    before = len(peer.arrivals)
+
+    peer.answers(*[hangs()] * circuit.successes)
+    given_up = [
+        driver.begin(name, PING, method="SERVER_STREAM", cancel_after=IMPATIENCE)
+        for _ in range(circuit.successes)
+    ]
+    await peer.arrived(before + circuit.successes)
+
+    cancelled = await asyncio.gather(*given_up)
+
+    expect(_codes(cancelled), equals=["CANCELLED"] * circuit.successes, what="codes of the calls")
+    (trial,) = await circuit.calls(DOWN)
+    expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the next trial call")
+    await circuit.refuses()
+
+
+def _codes(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.code for outcome in outcomes]
