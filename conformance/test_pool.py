@@ -18,6 +18,9 @@ from .harness.replies import PING, echo, hangs, held
 
 pytestmark = pytest.mark.driven("pooling")
 
+DEFAULT = pytest.mark.driven("jittered")
+"""The driver with the default pool: one connection, and 5 s for a connect or a ping."""
+
 CALLS = 1000
 """Calls that come over one connection."""
 
@@ -37,7 +40,7 @@ SLOW_GREETING = 0.05
 """Seconds of a dial during which further calls come; `connect_timeout` is 0.4 s."""
 
 
-@pytest.mark.driven("pinging")
+@DEFAULT
 async def test_pool_1_a_thousand_calls_share_a_connection(
     driver: Driver, peer: Peer, name: str
 ) -> None:
@@ -69,13 +72,13 @@ async def test_pool_1_an_idle_connection_is_taken_first(
     expect(await peer.calls_by_connection(), equals=[SERIAL], what="calls by connection")
 
 
-@pytest.mark.driven("waiting")
+@DEFAULT
 async def test_pool_2_first_callers_share_one_dial(driver: Driver, peers: Peers, name: str) -> None:
     """POOL-2: 64 first callers at once open one connection, and all calls come over it."""
     peer = await peers(name, greet_after=DIAL)
     payloads = [str(number).encode() for number in range(CALLERS)]
 
-    callers = [driver.begin(name, payload, timeout=DEADLINE) for payload in payloads]
+    callers = [driver.begin(name, payload) for payload in payloads]
     await peer.connected(bound=DEADLINE)
     # It comes after them on the same connection to the driver.
     await driver.resolve(name)

@@ -9,6 +9,7 @@ import pytest
 from conformance.harness import bounds
 from conformance.harness.bounds import STALL, HostJitter, until
 from conformance.harness.judging import Inconclusive, NonConformance
+from conformance.harness.starvation import STARVATION
 
 
 @pytest.fixture
@@ -101,14 +102,32 @@ async def test_a_bound_that_passes_in_a_stall_says_nothing() -> None:
         await until(lambda: block(STALL + 0.03), bound=0.03, what="it")
 
 
-@pytest.mark.parametrize(("late", "verdict"), [(0.06, NonConformance), (0.09, Inconclusive)])
-async def test_a_stall_excuses_a_long_bound_only_if_it_took_a_tenth(
-    unwatched: HostJitter, late: float, verdict: type[Exception]
+async def test_a_bound_goes_on_by_as_long_as_the_host_stalled(unwatched: HostJitter) -> None:
+    before = time.monotonic()
+    unwatched._ticks.append((before, before + 0.2))
+
+    with pytest.raises(NonConformance):
+        await until(lambda: False, bound=0.1, what="it")
+
+    assert time.monotonic() - before >= 0.25
+
+
+@pytest.mark.usefixtures("unwatched")
+@pytest.mark.parametrize(("part", "verdict"), [(0.4, NonConformance), (0.6, Inconclusive)])
+async def test_waiting_for_a_cpu_excuses_from_half_of_the_bound_on(
+    monkeypatch: pytest.MonkeyPatch, part: float, verdict: type[Exception]
 ) -> None:
-    now = time.monotonic()
-    unwatched._ticks.append((now, now + late))
-    with pytest.raises(verdict):
-        await until(lambda: False, bound=0.8, what="it")
+    monkeypatch.setattr(STARVATION, "seconds", lambda: 0.2 * part)
+
+    with pytest.raises(verdict, match="it: "):
+        await until(lambda: False, bound=0.2, what="it")
+
+
+def test_only_stalls_are_lost_time(unwatched: HostJitter) -> None:
+    unwatched._ticks += [(10.0, 10.02), (11.0, 11.2), (12.0, 12.1)]
+
+    assert unwatched.lost(9.0) == pytest.approx(0.3)
+    assert unwatched.lost(11.1) == pytest.approx(0.2)
 
 
 @pytest.mark.usefixtures("jitter")

@@ -17,7 +17,9 @@ from .probing import Client
 
 async def test_what_waited_for_nothing_is_at_once() -> None:
     expect_at_once(Outcome("OK", elapsed=0.01))
-    with pytest.raises(NonConformance, match="time of a call that must not wait.* observed 500 ms"):
+    with pytest.raises(
+        NonConformance, match=r"time of a call that must not wait.* observed 500 ms"
+    ):
         expect_at_once(Outcome("OK", elapsed=0.5))
 
 
@@ -48,7 +50,7 @@ async def test_who_closes_is_told(peer: Peer) -> None:
     async with Client(peer.address) as client:
         await client.call()
         await peer.drop_connections()
-    with pytest.raises(NonConformance, match="who closed the connection.* observed peer"):
+    with pytest.raises(NonConformance, match=r"who closed the connection.* observed 'peer'"):
         expect_closed(peer, since=answered(peer), after=0.0)
 
 
