@@ -66,7 +66,8 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
     },
     "pinging": {
         # gRPC C-core sends no more than one ping a second, whatever it is told (measured).
-        "pool": {"keep_alive": "1s", "connect_timeout": "0.3s"},
+        # A host that stalls for less than half a second must not make a peer dead.
+        "pool": {"keep_alive": "1s", "connect_timeout": "0.5s"},
         "retry": {"max_attempts": 1},
         "health": {"interval": "10s"},
     },

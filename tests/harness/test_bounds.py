@@ -46,10 +46,10 @@ async def test_a_stall_is_seen_at_once_and_later(jitter: HostJitter) -> None:
 
     # The ticker had no chance to wake yet.
     assert 0.09 <= jitter.worst(before) <= time.monotonic() - before
-    assert jitter.worst(before, before + 0.03) <= 0.03
+    assert 0.02 <= jitter.worst(before, before + 0.03) <= 0.03 + 1e-9
     seen = len(jitter._ticks)
     await until(lambda: len(jitter._ticks) > seen, bound=1.0, what="a tick")
-    assert 0.09 <= jitter.worst(before, after) <= after - before
+    assert 0.09 <= jitter.worst(before, after) <= after - before + 1e-9
     assert jitter.worst(0.0, before - 1.0) == 0.0
 
 

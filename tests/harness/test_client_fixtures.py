@@ -49,7 +49,7 @@ PINGING = '''
 async def test_cli_1_pinging(driver):
     """CLI-1: Pings are configured no closer together than the manifest says."""
     expect(driver.settings["pool"]["keep_alive"], equals="3.5s", what="keep_alive")
-    expect(driver.settings["pool"]["connect_timeout"], equals="0.3s", what="connect_timeout")
+    expect(driver.settings["pool"]["connect_timeout"], equals="0.5s", what="connect_timeout")
 
 async def test_cli_2_slow(driver):
     """CLI-2: What is longer stays."""
