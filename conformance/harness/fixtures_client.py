@@ -80,9 +80,9 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
     "jittered": {
         "retry": {
             "max_attempts": 3,
-            "initial_backoff": "0.3s",
+            "initial_backoff": "2s",
             "max_backoff": "0.1s",
-            "backoff_multiplier": 8,
+            "backoff_multiplier": 1,
             "retryable_codes": ["ABORTED", "RESOURCE_EXHAUSTED"],
             "jitter": 0.5,
         },
