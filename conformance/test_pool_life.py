@@ -26,7 +26,7 @@ pytestmark = pytest.mark.driven("pooling")
 BAD_GREETINGS: dict[str, str | bytes] = {
     "closes at once": "closing",
     "speaks HTTP/1.1": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-    "speaks TLS": b"\x15\x03\x01\x00\x02\x02\x46",
+    "speaks TLS": b"\x15\x03\x01\x00\x02\x02\x46\x15\x03\x01\x00\x02\x01\x00",
     "sends no frames": bytes(range(256)),
     "begins without SETTINGS": b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + bytes(8),
 }
