@@ -192,7 +192,7 @@ async def test_pool_8_who_speaks_no_http_2_is_unavailable(
 async def test_pool_9_who_pings_often_is_not_sent_away(identity: Identity) -> None:
     """POOL-9: Pings are answered without a call and with one, and GOAWAY never comes."""
     pings = [number.to_bytes(8, "big") for number in range(2 * PINGS)]
-    async with RawConnection(identity.path) as connection:
+    async with RawConnection(identity.address) as connection:
         for ping in pings[:PINGS]:
             await connection.ping(ping)
             await passes(PACE)

@@ -1,6 +1,7 @@
 """The suite's own options, and what is done with them before the first test."""
 
 import math
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,10 @@ WORKDIR = pytest.StashKey[Path]()
 
 ATTACHED = pytest.StashKey[dict[str, Path]]()
 """Sockets of services that the user started, by name."""
+
+PROCESSES = 2
+"""Processes that judge at once unless `-n` says otherwise: tests wait more than they compute, and
+with more of them the host's jitter becomes what is measured."""
 
 _WORKER = "workerinput"
 
@@ -58,6 +63,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"request bodies a method (ERR-3); below {EXAMPLES} the verdict is partial at most",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Judge in two processes where there are two cores, unless somebody wants to look inside."""
+    option = config.option
+    looks_inside = option.usepdb or option.collectonly or option.smoke or option.attach
+    alone = looks_inside or hasattr(config, _WORKER)
+    if getattr(option, "numprocesses", 0) is None and not alone:
+        option.numprocesses = min(PROCESSES, len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(tryfirst=True)

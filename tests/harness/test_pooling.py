@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.harness.addresses import UnixAddress
 from conformance.harness.judging import NonConformance
 from conformance.harness.outcomes import Outcome
 from conformance.harness.peer import Peer
@@ -55,7 +56,7 @@ async def test_who_closes_is_told(peer: Peer) -> None:
 
 
 async def test_a_ping_is_answered(peer: Peer) -> None:
-    async with RawConnection(peer.path) as connection:
+    async with RawConnection(UnixAddress(peer.path)) as connection:
         await connection.ping(b"12345678")
         await connection.ping(b"abcdefgh")
         assert connection.pongs == [b"12345678", b"abcdefgh"]
@@ -63,7 +64,10 @@ async def test_a_ping_is_answered(peer: Peer) -> None:
 
 
 async def test_a_ping_ends_with_its_connection(socket_dir: Path) -> None:
-    async with Peer(socket_dir / "p.sock") as peer, RawConnection(peer.path) as connection:
+    async with (
+        Peer(socket_dir / "p.sock") as peer,
+        RawConnection(UnixAddress(peer.path)) as connection,
+    ):
         await peer.connected()
         await peer.drop_connections()
         await connection.seen(lambda: connection.closed, bound=1.0, what="the end")
