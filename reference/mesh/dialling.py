@@ -115,11 +115,7 @@ class Dialler:
         channel = self._channels.open(address, self._options)
         try:
             async with asyncio.timeout(self._timeout):
-                if not await _connected(channel):
-                    why = "refused, or no HTTP/2 there"
-                    if self._channels.encrypts(address):
-                        why = await _failed_handshake(channel)
-                    raise UnavailableError(f"no connection to {address}: {why}")  # noqa: TRY301 - closed like the rest
+                await _connected(channel, address, encrypted=self._channels.encrypts(address))
         except TimeoutError:
             await channel.close()
             raise UnavailableError(
@@ -131,23 +127,22 @@ class Dialler:
         return GrpcConnection(channel)
 
 
-async def _connected(channel: Any) -> bool:
-    """Wait until it is connected, or has failed to."""
+async def _connected(channel: Any, address: str, *, encrypted: bool) -> None:
     while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
         if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            return False
+            why = await _reason(channel) if encrypted else "refused, or no HTTP/2 there"
+            raise UnavailableError(f"no connection to {address}: {why}")
         await channel.wait_for_state_change(state)
-    return True
 
 
-async def _failed_handshake(channel: Any) -> str:
-    """Return why a channel with TLS could not be connected: a call on it is told at once."""
+async def _reason(channel: Any) -> str:
+    """Return why TLS to a port has failed just now: a call is told at once."""
     try:
         await channel.unary_unary(CHECK)(b"")
     except grpc.aio.AioRpcError as error:
         why = (error.details() or "").rpartition("last error: ")[2]
         return why if NOBODY in why else f"the TLS handshake failed: {why}"
-    # It succeeded at a second attempt, meanwhile.
+    # By now it would succeed, but the caller was promised one attempt.
     return "the TLS handshake failed once"
 
 

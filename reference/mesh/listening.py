@@ -1,6 +1,7 @@
 """Where a process listens: its Unix socket, its port, or both (document: Remote Communication)."""
 
 import resource
+from contextlib import suppress
 from typing import Any
 
 from ..config.reading import ProcessSettings
@@ -16,7 +17,9 @@ def raise_file_limit() -> None:
     Each connection is one, and who holds many without a word keeps others out (TLS-12).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Where the system's own limit is lower by now, it stays as it is.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Listeners:
