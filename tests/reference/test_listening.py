@@ -22,6 +22,7 @@ from reference.mesh import server
 from reference.mesh.errors import StartError
 from reference.mesh.health import SERVING, Health
 from reference.mesh.listening import Listeners, raise_file_limit
+from reference.mesh.security.port import TLSPort
 
 from .mesh_place import SOON, Place
 from .minting import Authority, Files
@@ -189,7 +190,47 @@ async def test_the_port_closes_as_soon_as_the_process_drains(
     writer.close()
 
 
-async def test_the_socket_is_not_published_before_the_port_is_bound(
+async def test_who_finds_the_socket_finds_the_port_too(
+    place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[list[str]] = []
+
+    def bind(self: TLSPort, server: Any) -> None:
+        original(self, server)
+        there.append(os.listdir(place.directory))
+
+    original = TLSPort.bind
+    monkeypatch.setattr(TLSPort, "bind", bind)
+    life = await Life(_settings(place, files), monkeypatch).ready()
+
+    assert there == [[]]
+    assert os.listdir(place.directory) == ["identity.sock"]
+
+    life.stop.set()
+    await life.ended()
+
+
+async def test_who_says_nothing_is_sent_away(
+    place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HANDSHAKE_TIMEOUT", 0.3)
+    life = await Life(_settings(place, files), monkeypatch).ready()
+    host, _, number = life.port.rpartition(":")
+
+    for reader, writer in (
+        await asyncio.open_connection(host, int(number)),
+        await asyncio.open_unix_connection(place.directory / "identity.sock"),
+    ):
+        async with asyncio.timeout(SOON):
+            while await reader.read(1 << 16):
+                pass
+        writer.close()
+
+    life.stop.set()
+    await life.ended()
+
+
+async def test_a_port_that_is_taken_leaves_no_socket_and_its_owner_alone(
     place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await Life(_settings(place, files, disable_unix_socket=True), monkeypatch).ready()
