@@ -270,6 +270,18 @@ def test_addresses_that_this_machine_lacks_are_left_out(monkeypatch: pytest.Monk
         addresses("away", 0)
 
 
+async def test_a_port_that_is_taken_at_one_of_several_addresses_is_taken(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, 1, 6, "", (host, port)) for host in ("127.0.0.2", HOST)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    with pytest.raises(OSError, match="Address already in use"):
+        addresses("both", listening.port)
+
+
 def test_an_address_of_ipv6_has_brackets() -> None:
     try:
         assert addresses("::1", 0) == ["[::1]"]
