@@ -17,6 +17,7 @@ from .reading import (
     seconds,
     socket_dir,
 )
+from .tls import port
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,6 @@ def load(file: Path, name: str, version: str = "") -> Settings:
     service = config.services[name]
     refuse_unsupported(
         (
-            (f"services.{name}.tcp", service.HasField("tcp")),
-            (f"services.{name}.disable_unix_socket", service.disable_unix_socket),
             (f"services.{name}.rate_limit", service.HasField("rate_limit")),
             ("auth", config.HasField("auth")),
             (
@@ -81,10 +80,8 @@ def load(file: Path, name: str, version: str = "") -> Settings:
 
 
 def _settings(config: NodeConfig, name: str, version: str) -> Settings:
-    file_name = f"{name}@{version}.sock" if version else f"{name}.sock"
-    socket = Path(config.services[name].unix_socket or socket_dir(config) / file_name)
     return Settings(
-        **process_settings(config, name, socket),
+        **process_settings(config, name, _socket(config, name, version), port(config, name)),
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),
@@ -99,6 +96,16 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
             resolver_base_uri=_resolver(config),
         ),
     )
+
+
+def _socket(config: NodeConfig, name: str, version: str) -> Path | None:
+    service = config.services[name]
+    if service.disable_unix_socket:
+        if not service.HasField("tcp"):
+            raise ConfigError(f"services.{name}.disable_unix_socket: needs services.{name}.tcp")
+        return None
+    file_name = f"{name}@{version}.sock" if version else f"{name}.sock"
+    return Path(service.unix_socket or socket_dir(config) / file_name)
 
 
 def _resolver(config: NodeConfig) -> str:

@@ -8,6 +8,7 @@ from blackhole.conformance.v1 import driver_pb2, driver_pb2_grpc
 
 from ..config.client import DriverSettings
 from ..mesh import server
+from ..mesh.channels import channels
 from ..mesh.checker import HealthChecker
 from ..mesh.client import ServiceClient
 from ..mesh.dialling import Dialler
@@ -43,10 +44,15 @@ def run(settings: DriverSettings) -> int:
 
 @asynccontextmanager
 async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[DriverService]:
-    """Start the registry, and put the mesh client together."""
-    checker = HealthChecker(settings.client.registry.health_timeout)
+    """Start the registry, and put the mesh client together.
+
+    Raises:
+        StartError: a file of TLS cannot be used.
+    """
+    made = channels(settings.client.tls)
+    checker = HealthChecker(settings.client.registry.health_timeout, made)
     registry = ServiceRegistry(settings.client.registry, checker)
-    dial = Dialler(settings.client.pool, settings.client.max_message_bytes)
+    dial = Dialler(settings.client.pool, settings.client.max_message_bytes, made)
     pool = ConnectionPool(settings.client.pool, dial)
     discovery = ProcessDiscovery(registry)
     client = ServiceClient(settings.client, discovery, pool)

@@ -9,8 +9,8 @@ from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
+from ...mesh.errors import StartError
 from ...mesh.health import NOT_SERVING, SERVING, Health
-from ...mesh.server import StartError
 from .events import Subscribers
 from .servicer import IdentityServicer
 from .store import DIDStore, StoreError
