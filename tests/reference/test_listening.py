@@ -24,8 +24,8 @@ from reference.mesh.health import SERVING, Health
 from reference.mesh.listening import Listeners, raise_file_limit
 from reference.mesh.security.port import TLSPort
 
+from .authority import Authority, Files
 from .mesh_place import SOON, Place
-from .minting import Authority, Files
 
 CA = Authority()
 
