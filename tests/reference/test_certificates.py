@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from reference.mesh.errors import StartError
 from reference.mesh.security.certificates import Certificates, Material
 
-from .minting import DAY, Authority, Files, Pair, private
+from .authority import DAY, Authority, Files, Pair, private
 
 CA = Authority()
 

@@ -19,8 +19,8 @@ from reference.mesh.dialling import Dialler, Method
 from reference.mesh.errors import StartError, UnavailableError
 from reference.mesh.health import CHECK, SERVING, Health, HealthServicer
 
+from .authority import DAY, Authority, Files, Pair
 from .mesh_place import SOON, Place
-from .minting import DAY, Authority, Files, Pair
 
 CA = Authority()
 

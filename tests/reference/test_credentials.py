@@ -9,7 +9,7 @@ import pytest
 from reference.mesh.security.certificates import Certificates
 from reference.mesh.security.credentials import for_client, for_server
 
-from .minting import Authority, Files
+from .authority import Authority, Files
 
 CA = Authority()
 

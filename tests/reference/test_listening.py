@@ -24,8 +24,8 @@ from reference.mesh.health import SERVING, Health
 from reference.mesh.listening import Listeners, raise_file_limit
 from reference.mesh.security.port import TLSPort
 
+from .authority import Authority, Files
 from .mesh_place import SOON, Place
-from .minting import Authority, Files
 
 CA = Authority()
 
@@ -156,6 +156,20 @@ async def test_socket_and_port_answer_alike(
     assert not path.exists()
 
 
+async def test_a_socket_alone_is_all_there_is(
+    place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(_settings(place, files), port=None)
+    life = await Life(settings, monkeypatch).ready()
+
+    path = place.directory / "identity.sock"
+    assert life.listeners.told == {"socket": str(path)}
+    assert await _health(grpc.aio.insecure_channel(f"unix:{path}")) == SERVING
+
+    life.stop.set()
+    await life.ended()
+
+
 async def test_a_port_alone_is_all_there_is(
     place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +269,18 @@ def test_a_process_may_open_as_many_files_as_its_hard_limit_says() -> None:
 
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_file_limit()
+
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 IMPORTS = """

@@ -20,8 +20,8 @@ from reference.mesh.health import SERVING, Health, HealthServicer
 from reference.mesh.security import port as port_module
 from reference.mesh.security.port import TLSPort, addresses
 
+from .authority import DAY, Authority, Files, Pair
 from .mesh_place import SOON
-from .minting import DAY, Authority, Files, Pair
 
 CA = Authority()
 
