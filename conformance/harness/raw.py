@@ -119,7 +119,8 @@ class RawConnection:
         self._reading.cancel()
         with suppress(asyncio.CancelledError):
             await self._reading
-        self._writer.close()
+        # Not `close`: with TLS that waits half a minute for the other side's farewell.
+        self._writer.transport.abort()
         with suppress(OSError):
             await self._writer.wait_closed()
 
