@@ -11,6 +11,7 @@ from semver import Version
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import TokenFile, token_file
 from .reading import (
     Compression,
     ConfigError,
@@ -118,6 +119,8 @@ class Client:
     circuit: Circuit
     batch: Batch
     compression: Compression
+    token_file: TokenFile | None
+    """Where the token of every call is; None: calls bear none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,10 @@ def load(file: Path) -> DriverSettings:
             something that this implementation does not do.
     """
     config = read(file)
-    refuse_unsupported((("tls", config.HasField("tls")), ("auth", config.HasField("auth"))))
+    refuse_unsupported((("tls", config.HasField("tls")),))
     process = process_settings(config, DRIVER, socket_dir(config) / f"{DRIVER}.sock")
-    return DriverSettings(**process, client=client(config))
+    # Whoever can reach the driver's socket may use it: it has no callers but its own user's.
+    return DriverSettings(**process, auth=None, rate_limit=None, client=client(config))
 
 
 def client(config: NodeConfig) -> Client:
@@ -158,6 +162,7 @@ def client(config: NodeConfig) -> Client:
             max_wait=seconds(config.batch, "max_wait", 0.01),
         ),
         compression=compression(config),
+        token_file=token_file(config),
     )
 
 

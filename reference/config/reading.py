@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,6 +15,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
+
+if TYPE_CHECKING:
+    from .auth import Auth, RateLimit
 
 
 class ConfigError(ValueError):
@@ -49,6 +52,10 @@ class ProcessSettings:
     log_level: str
     limits: Limits
     compression: Compression
+    auth: "Auth | None"
+    """Whose calls are taken; None: everybody's."""
+    rate_limit: "RateLimit | None"
+    """How many calls are taken; None: all."""
 
 
 def read(file: Path) -> NodeConfig:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import auth, rate_limit
 from .reading import (
     ConfigError,
     ProcessSettings,
@@ -68,8 +69,6 @@ def load(file: Path, name: str, version: str = "") -> Settings:
         (
             (f"services.{name}.tcp", service.HasField("tcp")),
             (f"services.{name}.disable_unix_socket", service.disable_unix_socket),
-            (f"services.{name}.rate_limit", service.HasField("rate_limit")),
-            ("auth", config.HasField("auth")),
             (
                 f"telemetry.metrics_addresses.{name}",
                 name in config.telemetry.metrics_addresses,
@@ -85,6 +84,8 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
     socket = Path(config.services[name].unix_socket or socket_dir(config) / file_name)
     return Settings(
         **process_settings(config, name, socket),
+        auth=auth(config),
+        rate_limit=rate_limit(config, name),
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),

@@ -15,6 +15,7 @@ from ..mesh.discovery import ProcessDiscovery
 from ..mesh.health import SERVING, Health
 from ..mesh.pool import ConnectionPool
 from ..mesh.registry import ServiceRegistry
+from ..mesh.security.own_token import own_token
 from .servicer import DriverServicer
 
 
@@ -43,13 +44,19 @@ def run(settings: DriverSettings) -> int:
 
 @asynccontextmanager
 async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[DriverService]:
-    """Start the registry, and put the mesh client together."""
+    """Start the registry, and put the mesh client together.
+
+    Raises:
+        StartError: the file with its token cannot be used.
+    """
     checker = HealthChecker(settings.client.registry.health_timeout)
     registry = ServiceRegistry(settings.client.registry, checker)
     dial = Dialler(settings.client.pool, settings.client.max_message_bytes)
     pool = ConnectionPool(settings.client.pool, dial)
     discovery = ProcessDiscovery(registry)
-    client = ServiceClient(settings.client, discovery, pool)
+    file = settings.client.token_file
+    token = own_token(file) if file else None
+    client = ServiceClient(settings.client, discovery, pool, token)
     servicer = DriverServicer(settings.client.batch, client, discovery, registry, pool)
     await registry.start()
     health.set(SERVING)

@@ -16,9 +16,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..config.reading import ProcessSettings
+from .errors import StartError
 from .health import Health, HealthServicer
-from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
+from .pipeline import Pipeline
+from .security.guard import guards
 from .sockets import PublishedSocket, SocketError, permissions
+from .stages import CallLog, MetadataLimit, Stage
 from .telemetry import logging
 
 OWN_HEADERS = 1024
@@ -33,10 +36,6 @@ IDENTITY_OR_GZIP = 0b101
 
 FAILED_START = 1
 """Exit status of a start that its surroundings made impossible."""
-
-
-class StartError(Exception):
-    """The service cannot start; the message names the field or path."""
 
 
 class Service(Protocol):
@@ -83,14 +82,15 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     """Serve until a signal asks to stop.
 
     Raises:
-        StartError: the service cannot open what it needs.
+        StartError: the service cannot open what it needs, or a file cannot be used.
         SocketError: its socket cannot be published.
     """
     stop = stop_signal()
     health = Health(settings.name)
+    stages: list[Stage] = [CallLog(), MetadataLimit(settings.limits.metadata), *guards(settings)]
     path = PublishedSocket(settings.socket, permissions(settings.socket_group))
     async with opener(settings, health) as service:
-        server = make_server(settings, [CallLog(), MetadataLimit(settings.limits.metadata)])
+        server = make_server(settings, stages)
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)

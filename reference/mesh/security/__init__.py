@@ -1,0 +1,1 @@
+"""Who may call, and how often: tokens, roles, rate limits, and the record of each refusal."""
