@@ -5,6 +5,7 @@ a full pipe stops that thread and nothing else (PROC-9). Lines that find the
 queue full are counted, and the count is told as soon as there is room.
 """
 
+import logging as stdlib
 import os
 import queue
 import threading
@@ -107,6 +108,7 @@ def configure(*, service: str = "", level: str = "info") -> None:
     global _writer  # noqa: PLW0603 - a process has one standard error
     if _writer is None:
         _writer = LineWriter(2)
+        withhold_metadata()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -122,6 +124,15 @@ def configure(*, service: str = "", level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def withhold_metadata() -> None:
+    """Keep gRPC from logging the metadata that it cannot decode: it may be a token (AUD-2)."""
+    stdlib.getLogger("grpc._cython.cygrpc").addFilter(_holds_no_metadata)
+
+
+def _holds_no_metadata(record: stdlib.LogRecord) -> bool:
+    return not str(record.msg).startswith("Invalid encoding on")
 
 
 def logger() -> Any:
