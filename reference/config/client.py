@@ -11,6 +11,7 @@ from semver import Version
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import TokenFile, token_file
 from .reading import (
     Compression,
     ConfigError,
@@ -21,7 +22,6 @@ from .reading import (
     positive_seconds,
     process_settings,
     read,
-    refuse_unsupported,
     seconds,
     socket_dir,
 )
@@ -119,6 +119,8 @@ class Client:
     compression: Compression
     tls: TLS | None
     """How ports are called; None: in plaintext."""
+    token_file: TokenFile | None
+    """Where the token of every call is; None: calls bear none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,9 @@ def load(file: Path) -> DriverSettings:
             something that this implementation does not do.
     """
     config = read(file)
-    refuse_unsupported((("auth", config.HasField("auth")),))
     process = process_settings(config, DRIVER, socket_dir(config) / f"{DRIVER}.sock")
-    return DriverSettings(**process, client=client(config))
+    # Whoever can reach the driver's socket may use it: it has no callers but its own user's.
+    return DriverSettings(**process, auth=None, rate_limit=None, client=client(config))
 
 
 def client(config: NodeConfig) -> Client:
@@ -160,6 +162,7 @@ def client(config: NodeConfig) -> Client:
         ),
         compression=compression(config),
         tls=tls(config),
+        token_file=token_file(config),
     )
 
 

@@ -16,7 +16,8 @@ from google.protobuf.message import Message
 
 from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
 
-if TYPE_CHECKING:  # it reads with the words below
+if TYPE_CHECKING:  # they read with the words below
+    from .auth import Auth, RateLimit
     from .tls import Port
 
 
@@ -55,6 +56,10 @@ class ProcessSettings:
     log_level: str
     limits: Limits
     compression: Compression
+    auth: "Auth | None"
+    """Whose calls are taken; None: everybody's."""
+    rate_limit: "RateLimit | None"
+    """How many calls are taken; None: all."""
 
 
 def read(file: Path) -> NodeConfig:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import auth, rate_limit
 from .reading import (
     ConfigError,
     ProcessSettings,
@@ -67,8 +68,6 @@ def load(file: Path, name: str, version: str = "") -> Settings:
     service = config.services[name]
     refuse_unsupported(
         (
-            (f"services.{name}.rate_limit", service.HasField("rate_limit")),
-            ("auth", config.HasField("auth")),
             (
                 f"telemetry.metrics_addresses.{name}",
                 name in config.telemetry.metrics_addresses,
@@ -82,6 +81,8 @@ def load(file: Path, name: str, version: str = "") -> Settings:
 def _settings(config: NodeConfig, name: str, version: str) -> Settings:
     return Settings(
         **process_settings(config, name, _socket(config, name, version), port(config, name)),
+        auth=auth(config),
+        rate_limit=rate_limit(config, name),
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),

@@ -16,6 +16,7 @@ from ..mesh.discovery import ProcessDiscovery
 from ..mesh.health import SERVING, Health
 from ..mesh.pool import ConnectionPool
 from ..mesh.registry import ServiceRegistry
+from ..mesh.security.own_token import own_token
 from .servicer import DriverServicer
 
 
@@ -47,7 +48,7 @@ async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[Driv
     """Start the registry, and put the mesh client together.
 
     Raises:
-        StartError: a file of TLS cannot be used.
+        StartError: a file of TLS, or the one with its token, cannot be used.
     """
     made = channels(settings.client.tls)
     checker = HealthChecker(settings.client.registry.health_timeout, made)
@@ -55,7 +56,9 @@ async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[Driv
     dial = Dialler(settings.client.pool, settings.client.max_message_bytes, made)
     pool = ConnectionPool(settings.client.pool, dial)
     discovery = ProcessDiscovery(registry)
-    client = ServiceClient(settings.client, discovery, pool)
+    file = settings.client.token_file
+    token = own_token(file) if file else None
+    client = ServiceClient(settings.client, discovery, pool, token)
     servicer = DriverServicer(settings.client.batch, client, discovery, registry, pool)
     await registry.start()
     health.set(SERVING)

@@ -105,9 +105,17 @@ class Outgoing:
         """Seconds to the deadline."""
         return self.deadline - time.monotonic()
 
-    def labelled(self) -> "Pairs":
-        """Return the metadata of the present attempt (RTY-8)."""
-        return Pairs(*self.metadata, (ATTEMPT, str(self.attempt)))
+    def labelled(self, token: tuple[str, str] | None = None) -> "Pairs":
+        """Return the metadata of the present attempt (RTY-8).
+
+        Args:
+            token: entry that takes the place of the caller's own (AUTH-7).
+        """
+        number = (ATTEMPT, str(self.attempt))
+        if token is None:
+            return Pairs(*self.metadata, number)
+        own = token[0]
+        return Pairs(*(each for each in self.metadata if each[0].lower() != own), number, token)
 
 
 @dataclass(frozen=True, slots=True)

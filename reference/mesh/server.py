@@ -19,8 +19,10 @@ from ..config.reading import ProcessSettings
 from .errors import StartError
 from .health import Health, HealthServicer
 from .listening import HANDSHAKE_TIMEOUT, Listeners, raise_file_limit
-from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
+from .pipeline import Pipeline
+from .security.guard import guards
 from .sockets import SocketError
+from .stages import CallLog, MetadataLimit, Stage
 from .telemetry import logging
 
 OWN_HEADERS = 1024
@@ -82,14 +84,16 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     """Serve until a signal asks to stop.
 
     Raises:
-        StartError: the service cannot open what it needs, or not listen at its port.
+        StartError: the service cannot open what it needs, cannot use a file, or not listen at
+            its port.
         SocketError: its socket cannot be published.
     """
     stop = stop_signal()
     health = Health(settings.name)
     listeners = Listeners(settings)
+    stages: list[Stage] = [CallLog(), MetadataLimit(settings.limits.metadata), *guards(settings)]
     async with opener(settings, health) as service:
-        server = make_server(settings, [CallLog(), MetadataLimit(settings.limits.metadata)])
+        server = make_server(settings, stages)
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)

@@ -120,11 +120,6 @@ BAD: dict[str, tuple[Any, str]] = {
         {"services": {"identity": {"disable_unix_socket": True}}},
         "services.identity.disable_unix_socket: needs services.identity.tcp",
     ),
-    "rate limit": (
-        {"services": {"identity": {"rate_limit": {"rate": 1}}}},
-        "services.identity.rate_limit",
-    ),
-    "auth": ({"auth": {"issuer": "x"}}, "auth"),
     "metrics": (
         {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1:1"}}},
         "telemetry.metrics_addresses.identity",

@@ -68,7 +68,7 @@ def test_what_says_where_it_is_is_registered(tmp_path: Path) -> None:
         ({"pool": {"keep_alive": "0s"}}, "pool.keep_alive: must be above zero"),
         ({"default_timeout": "0s"}, "default_timeout: must be above zero"),
         ({"tls": {}}, "tls.cert_file: must be given"),
-        ({"auth": {}}, "auth: not supported by this implementation yet"),
+        ({"auth": {}}, "auth.token_file: must be given"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, content: Any, told: str) -> None:

@@ -22,7 +22,7 @@ async def events() -> list[pb.DIDEvent]:
 
 @pytest.fixture
 async def store(tmp_path: Path, events: list[pb.DIDEvent]) -> AsyncIterator[DIDStore]:
-    one = DIDStore(tmp_path / "data", SETTINGS, events.append)
+    one = DIDStore(tmp_path / "data", SETTINGS, lambda event, _: events.append(event))
     yield one
     await one.close()
 
@@ -44,7 +44,7 @@ async def test_what_was_written_is_read_also_by_the_next_process(
     )
 
     assert await store.read("did:key:1") == expected
-    other = DIDStore(tmp_path / "data", SETTINGS, lambda _: None)
+    other = DIDStore(tmp_path / "data", SETTINGS, lambda *_: None)
     assert await other.read("did:key:1") == expected
     await other.close()
 
@@ -124,7 +124,7 @@ def test_a_store_that_cannot_be_opened_says_where(tmp_path: Path, kind: str) -> 
         (directory / "identity.db").write_text("no database" * 100)
 
     with pytest.raises(StoreError, match=str(directory)):
-        DIDStore(directory, SETTINGS, lambda _: None)
+        DIDStore(directory, SETTINGS, lambda *_: None)
 
 
 async def test_commits_reach_the_disk_before_the_answer(store: DIDStore) -> None:

@@ -1,1 +1,1 @@
-"""Who may talk to whom, and as whom."""
+"""Who may talk to whom, as whom, and how often."""

@@ -9,11 +9,20 @@ from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
+from ...mesh.calls import Call
 from ...mesh.errors import StartError
 from ...mesh.health import NOT_SERVING, SERVING, Health
+from ...mesh.security import audit
 from .events import Subscribers
 from .servicer import IdentityServicer
 from .store import DIDStore, StoreError
+
+AUDITED = {
+    identity_pb2.EVENT_TYPE_CREATED: "did_created",
+    identity_pb2.EVENT_TYPE_UPDATED: "did_updated",
+    identity_pb2.EVENT_TYPE_DELETED: "did_deleted",
+}
+"""Name in the audit of each change (AUD-3)."""
 
 LOOKS = 4
 """Looks at the store in one `health.watch_interval`: a change is known well within it."""
@@ -51,8 +60,13 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[IdentitySe
         StartError: the store cannot be opened.
     """
     subscribers = Subscribers(settings.identity.max_subscribers, settings.identity.event_buffer)
+
+    def committed(event: identity_pb2.DIDEvent, call: Call) -> None:
+        subscribers.publish(event)
+        audit.changed(AUDITED[event.type], call, did=event.did)
+
     try:
-        store = DIDStore(settings.data_dir / settings.name, settings.store, subscribers.publish)
+        store = DIDStore(settings.data_dir / settings.name, settings.store, committed)
     except StoreError as error:
         raise StartError(f"data_dir: {error}") from error
     monitor = asyncio.create_task(follow(store, health, settings.watch_interval / LOOKS))

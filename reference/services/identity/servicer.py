@@ -8,6 +8,7 @@ from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
 
 from ...config.service import Identity as IdentitySettings
+from ...mesh.calls import current_call
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
 from .events import Subscribers
@@ -57,7 +58,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.UpdateDIDResponse:
         """Replace all properties of a DID."""
         check_did(request.did)
-        (event,) = await self._store.write(Update(request.did, request.properties))
+        (event,) = await self._store.write(Update(request.did, request.properties, current_call()))
         return pb.UpdateDIDResponse(updated_at=event.timestamp)
 
     async def DeleteDID(  # noqa: N802
@@ -65,7 +66,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.DeleteDIDResponse:
         """Delete a DID for ever."""
         check_did(request.did)
-        (event,) = await self._store.write(Delete(request.did))
+        (event,) = await self._store.write(Delete(request.did, current_call()))
         return pb.DeleteDIDResponse(deleted_at=event.timestamp)
 
     async def StreamDIDEvents(  # noqa: N802
@@ -97,7 +98,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             for request in requests
         ]
         try:
-            events = await self._store.write(Create(documents))
+            events = await self._store.write(Create(documents, current_call()))
         except StoreError as error:
             raise FailedError("failed to create DID") from error
         return [self._created(event) for event in events]

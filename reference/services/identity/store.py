@@ -21,6 +21,7 @@ from blackhole.identity.v1 import identity_pb2 as pb
 
 from ...config.service import Store as StoreSettings
 from ...mesh.batcher import Batcher
+from ...mesh.calls import NO_CALL, Call
 from ...mesh.errors import NotFoundError
 
 SCHEMA = """
@@ -40,6 +41,10 @@ class StoreError(Exception):
 class Write(Protocol):
     """One change of the store, of one caller."""
 
+    @property
+    def call(self) -> Call:
+        """The call that asks for it."""
+
     def apply(self, connection: sqlite3.Connection, now: Timestamp) -> Events:
         """Make the change, and return the events that it is."""
 
@@ -49,6 +54,7 @@ class Create:
     """Creation of DIDs, all or none; each document bears its DID and lacks its times."""
 
     documents: Sequence[pb.DIDDocument]
+    call: Call = NO_CALL
 
     def apply(self, connection: sqlite3.Connection, now: Timestamp) -> Events:
         """Insert every document."""
@@ -76,6 +82,7 @@ class Update:
 
     did: str
     properties: Mapping[str, str]
+    call: Call = NO_CALL
 
     def apply(self, connection: sqlite3.Connection, now: Timestamp) -> Events:
         """Change the document; raises NotFoundError before anything was changed."""
@@ -98,6 +105,7 @@ class Delete:
     """Deletion of a DID, for ever."""
 
     did: str
+    call: Call = NO_CALL
 
     def apply(self, connection: sqlite3.Connection, now: Timestamp) -> Events:
         """Leave a tombstone; raises NotFoundError before anything was changed."""
@@ -115,14 +123,15 @@ class DIDStore:
     Args:
         directory: made if it is missing.
         settings: how writes share commits.
-        committed: told every event, in the order of the commits, before the caller's answer.
+        committed: told every event and the call that made it, in the order of the commits,
+            before the caller's answer, whether the caller is still there or not.
     """
 
     def __init__(
         self,
         directory: Path,
         settings: StoreSettings,
-        committed: Callable[[pb.DIDEvent], None],
+        committed: Callable[[pb.DIDEvent, Call], None],
     ) -> None:
         """Open the store.
 
@@ -187,10 +196,10 @@ class DIDStore:
     async def _flush(self, changes: list[Write]) -> Sequence[Events | Exception]:
         loop = asyncio.get_running_loop()
         results = await loop.run_in_executor(self._write_thread, self._commit, changes)
-        for events in results:
+        for change, events in zip(changes, results, strict=True):
             if not isinstance(events, Exception):
                 for event in events:
-                    self._committed(event)
+                    self._committed(event, change.call)
         return results
 
     def _commit(self, changes: Iterable[Write]) -> list[Events | Exception]:
