@@ -31,6 +31,9 @@ _OWN_DESCRIPTORS = 8
 """Descriptors that gRPC may keep for itself once a first channel was made."""
 
 
+_DESCRIPTORS_A_NODE = 3
+"""Descriptors that a shared node keeps: its port, the suite's connection, and what that took."""
+
 SHARED: list[Node] = []
 """Nodes that are started when a test first needs them, and serve until the session ends."""
 
@@ -209,14 +212,14 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
     Raises:
         RuntimeError: it did, which is an error of the suite's own.
     """
-    before, children = _open_descriptors(), _children()
+    before, children, shared = _open_descriptors(), _children(), len(SHARED)
     STARVATION.mark()
     yield
     end = time.monotonic() + _SETTLE + jitter.seconds
     # Nothing announces that a descriptor was closed.
-    while (more := _open_descriptors() - before) > _OWN_DESCRIPTORS and time.monotonic() < end:  # noqa: ASYNC110
+    while (more := _open_descriptors() - before) > _allowed(shared) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(bounds.POLL)
-    if more > _OWN_DESCRIPTORS:
+    if more > _allowed(shared):
         raise RuntimeError(f"the test left {more} descriptors open")
     if left := _children() - children - _shared():
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
@@ -230,6 +233,11 @@ def node_of(config: pytest.Config, transport: str = "unix") -> Node:
         config.getoption("start_timeout"),
         transport,
     )
+
+
+def _allowed(shared: int) -> int:
+    """Return how many descriptors more a test may leave that began with so many shared nodes."""
+    return _OWN_DESCRIPTORS + _DESCRIPTORS_A_NODE * (len(SHARED) - shared)
 
 
 def _shared() -> set[int]:

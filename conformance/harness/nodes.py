@@ -9,7 +9,7 @@ import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
@@ -25,6 +25,9 @@ from .peer import Peer
 from .processes import Exit, Process, Streams, spawn
 from .remote import Remote, Settings
 from .service import ServedProcess, seconds
+
+if TYPE_CHECKING:
+    from .calls import Metadata
 
 LONGEST_SOCKET = 107
 """Bytes of a socket's path at most: sun_path less its final NUL."""
@@ -66,6 +69,8 @@ class Node:
         self.socket_dir = self.directory / "s"
         self.data_dir = self.directory / "data"
         self.remote = Remote(self.directory / "tls") if transport == "tcp" else None
+        self.metadata: Metadata = ()
+        """Custom metadata of the suite's calls to what is started from now on: its token, say."""
         self.processes: list[Process] = []
         self.services: list[ServedProcess] = []
         self.peers: list[Peer] = []
@@ -128,7 +133,8 @@ class Node:
         process = self.run("service", "identity", "--config", str(self.write(settings)), **how)
         path = Path(settings["socket_dir"]) / "identity.sock"
         address: Address = self.remote.address() if self.remote else UnixAddress(path)
-        service = Identity(path, process, seconds(settings["grace_period"]), address)
+        grace = seconds(settings["grace_period"])
+        service = Identity(path, process, grace, address, self.metadata)
         self.services.append(service)
         return service
 

@@ -95,7 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[ATTACHED] = dict(_attached(text) for text in config.getoption("attach"))
     config.stash[judge.IMPLEMENTATION] = _implementation(config)
     _seed(config)
-    rounds = math.ceil(config.getoption("examples") / BODIES_A_ROUND)
+    transports = 2 if "remote" in config.stash[judge.IMPLEMENTATION].profiles else 1
+    rounds = math.ceil(config.getoption("examples") / BODIES_A_ROUND / transports)
     hypothesis.settings.register_profile(
         "conformance",
         max_examples=rounds,

@@ -24,16 +24,23 @@ class ServedProcess:
         process: the process, if the suite started it.
         grace: its `grace_period` in seconds.
         address: where the suite calls it; None: at its Unix socket.
+        metadata: custom metadata of the suite's calls: its token, say.
     """
 
     NAME = ""
     """What its health is asked for by."""
 
     def __init__(
-        self, path: Path, process: Process | None, grace: float, address: Address | None = None
+        self,
+        path: Path,
+        process: Process | None,
+        grace: float,
+        address: Address | None = None,
+        metadata: Metadata = (),
     ) -> None:
         """Make a channel; nothing is sent before the first call."""
         self.path = path
+        self._metadata = metadata
         self.address: Address = address or UnixAddress(path)
         self._process = process
         self.grace = grace
@@ -55,13 +62,16 @@ class ServedProcess:
         assert self._process is not None, "an attached service has no process of the suite's"  # noqa: S101
         return self._process
 
-    def connect(self, *, address: Address | None = None, metadata: Metadata = ()) -> Channel:
+    def connect(
+        self, *, address: Address | None = None, metadata: Metadata | None = None
+    ) -> Channel:
         """Return another channel, with a connection of its own, closed by `hang_up`.
 
         Args:
             address: another one than its own.
-            metadata: custom metadata of every call.
+            metadata: custom metadata of every call, in the place of the usual.
         """
+        metadata = self._metadata if metadata is None else metadata
         channel = Channel(address or self.address, self._put_down, metadata)
         self._channels.append(channel)
         return channel
