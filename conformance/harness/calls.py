@@ -82,6 +82,8 @@ class Channel:
         self._on_hang = on_hang
         self._metadata = tuple(metadata)
         self._channel = address.channel(CHANNEL_OPTIONS)
+        self.closed = False
+        """Whether nothing more can be called."""
 
     def __repr__(self) -> str:
         """Show where it leads."""
@@ -89,6 +91,7 @@ class Channel:
 
     async def close(self) -> None:
         """Close the connection and cancel what runs on it."""
+        self.closed = True
         await self._channel.close()
 
     async def unary(

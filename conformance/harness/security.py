@@ -76,10 +76,18 @@ class Secured:
         self.service = service
         self.trust = trust
         self.issuer = trust.issuer
+        self._stranger: Channel | None = None
 
     def __repr__(self) -> str:
         """Show the service and the issuer."""
         return f"Secured({self.service}, {self.issuer})"
+
+    @property
+    def stranger(self) -> Channel:
+        """A channel whose calls carry what they bring themselves, and no token of their own."""
+        if self._stranger is None or self._stranger.closed:
+            self._stranger = self.service.connect(metadata=())
+        return self._stranger
 
     def caller(self, subject: str = "ada", role: str | None = ADMIN, **claims: Any) -> Channel:
         """Return a channel whose every call carries a right token of a subject and role."""

@@ -97,9 +97,7 @@ class Issuer:
         """The public keys as a JSON Web Key Set."""
         return json.dumps({"keys": [key.jwk for key in self.keys]})
 
-    def claims(
-        self, subject: str = "suite", role: str | None = "admin", **other: Any
-    ) -> dict[str, Any]:
+    def claims(self, subject: Any = "suite", role: Any = "admin", **other: Any) -> dict[str, Any]:
         """Return the claims of a right token; one that is given as None is left out."""
         now = int(time.time())
         claims = {
