@@ -23,7 +23,7 @@ FIRST = 0.15
 
 SOON = 0.15
 """Seconds after which a deadline, or its caller, ends a call that waits for its second attempt;
-the wait of the driver called waiting is 0.5 s."""
+the wait of the driver called waiting is 0.3 s."""
 
 LONG = 5.0
 """Seconds of a deadline that comes after all of its attempts."""
