@@ -76,14 +76,13 @@ async def test_bat_1_what_is_too_much_for_one_batch_is_several(
         what=f"{2 * MAX_SIZE} items arrive",
         seen=lambda: peer.arrivals,
     )
+    sizes = [len(batch.payloads) for batch in peer.arrivals]
+    expect(sizes, equals=[MAX_SIZE] * 2, what="number of items of each call, so far")
     submitted += driver.submits(name, *MORE)
 
     outcomes = await _results(submitted)
-    expect(
-        [len(batch.payloads) for batch in peer.arrivals],
-        equals=[MAX_SIZE] * 3,
-        what="number of items of each call",
-    )
+    sizes = [len(batch.payloads) for batch in peer.arrivals]
+    expect(sizes, equals=[MAX_SIZE] * 3, what="number of items of each call")
     expect(
         sorted(item for batch in peer.arrivals for item in batch.payloads),
         equals=sorted((*items, *MORE)),

@@ -1,6 +1,7 @@
 """Chapter 17: the circuit breaker, half-open (CBR-4, CBR-5, CBR-9)."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from .harness import bounds
 from .harness.bounds import until
 from .harness.circuit import DOWN, REFUSED, Circuit
 from .harness.driver import Driver
-from .harness.history import expect_delays
+from .harness.history import expect_delays, expect_host
 from .harness.judging import expect
 from .harness.outcomes import Outcome
 from .harness.peer import Peer
@@ -19,8 +20,12 @@ pytestmark = pytest.mark.driven("breaking")
 CROWD = 8
 """Calls that are made at once while half-open: four times as many as may go through."""
 
-IMPATIENCE = 0.15
-"""Seconds after which a caller gives up: fifty times what its call takes to arrive."""
+IMPATIENCE = 0.25
+"""Seconds after which a caller gives up: eighty times what its call takes to arrive."""
+
+SLOW = 0.125
+"""Seconds that a trial call takes which fails: its wait is neither from its begin nor from the
+failure before it."""
 
 
 async def test_cbr_4_successes_close_the_circuit(half_open: Circuit) -> None:
@@ -76,7 +81,7 @@ async def test_cbr_5_a_failing_trial_opens_it_anew(half_open: Circuit) -> None:
     """CBR-5: One failure while half-open opens the circuit, for the whole of the wait."""
     circuit, peer = half_open, half_open.peer
 
-    slow = fails("UNAVAILABLE", "down", after=circuit.timeout / 2)
+    slow = fails("UNAVAILABLE", "down", after=SLOW)
     (trial,) = await circuit.calls(slow)
 
     expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the trial call")
@@ -161,14 +166,21 @@ async def test_cbr_9_a_caller_who_gives_up_gives_the_place_back(
     before = len(peer.arrivals)
 
     peer.answers(*[hangs()] * circuit.successes)
+    since = time.monotonic()
     given_up = [
         driver.begin(name, PING, method="SERVER_STREAM", cancel_after=IMPATIENCE)
         for _ in range(circuit.successes)
     ]
-    await peer.arrived(before + circuit.successes)
-
     cancelled = await asyncio.gather(*given_up)
 
+    arrived = len(peer.arrivals) - before
+    expect_host(
+        holds=arrived == circuit.successes,
+        since=since,
+        spare=IMPATIENCE / 2,
+        what="as many trial calls as successes are needed",
+    )
+    expect(arrived, equals=circuit.successes, what="trial calls that arrive")
     expect(_codes(cancelled), equals=["CANCELLED"] * circuit.successes, what="codes of the calls")
     (trial,) = await circuit.calls(DOWN)
     expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the next trial call")

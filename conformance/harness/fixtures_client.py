@@ -40,6 +40,17 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "circuit": {
             "failure_threshold": 3,
             "success_threshold": 2,
+            "timeout": "10s",
+            "half_open_timeout": "0.3s",
+        },
+        "health": {"interval": "10s"},
+    },
+    "bounding": {
+        # Ends calls that a busy host may need as long for: of no use where that is not judged.
+        "retry": {"max_attempts": 1},
+        "circuit": {
+            "failure_threshold": 3,
+            "success_threshold": 2,
             "timeout": "0.25s",
             "half_open_timeout": "0.3s",
         },
@@ -250,7 +261,7 @@ async def kinds(driver: Driver, peers: Peers, name: str) -> Kinds:
 
 @pytest.fixture
 def circuit(driver: Driver, peer: Peer) -> Circuit:
-    """The breaker of the service `name`, in the shared driver; needs `driven("breaking")`."""
+    """The breaker of the service `name`; needs `driven("breaking")` or `driven("bounding")`."""
     return Circuit(driver, peer)
 
 
