@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from conformance.harness.addresses import UnixAddress
-from conformance.harness.judging import NonConformance
+from conformance.harness.judging import Inconclusive, NonConformance
 from conformance.harness.outcomes import Outcome
 from conformance.harness.peer import Peer
-from conformance.harness.pooling import answered, expect_at_once, expect_closed, passes
+from conformance.harness.pooling import (
+    answered,
+    expect_at_once,
+    expect_closed,
+    expect_used,
+    passes,
+)
 from conformance.harness.raw import RawConnection
 from conformance.harness.replies import hangs
 
@@ -22,6 +28,24 @@ async def test_what_waited_for_nothing_is_at_once() -> None:
         NonConformance, match=r"time of a call that must not wait.* observed 500 ms"
     ):
         expect_at_once(Outcome("OK", elapsed=0.5))
+
+
+async def test_of_several_one_must_have_waited_for_nothing_at_all() -> None:
+    slow, fast = Outcome("OK", elapsed=0.09), Outcome("OK", elapsed=0.01)
+    expect_at_once(slow, slow, fast)
+    with pytest.raises(
+        NonConformance, match=r"time of the fastest of 3 calls.* expected at most 0 ms"
+    ):
+        expect_at_once(slow, slow, slow)
+
+
+async def test_a_host_that_let_a_connection_idle_out_is_inconclusive(peer: Peer) -> None:
+    async with Client(peer.address) as client:
+        await client.call()
+        await client.call()
+    expect_used(peer, since=answered(peer, 0), within=5.0)
+    with pytest.raises(Inconclusive, match="passed between two calls, 0 s may"):
+        expect_used(peer, since=answered(peer, 0), within=0.0)
 
 
 async def test_an_answer_has_a_time(peer: Peer) -> None:
