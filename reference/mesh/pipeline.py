@@ -76,11 +76,10 @@ class Pipeline(grpc.aio.ServerInterceptor):
             (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
         }
         make, behaviour = kinds[handler.request_streaming, handler.response_streaming]
-
-        def received(raw: Any) -> Any:
-            if handler.request_streaming:
-                return _decoded(raw, handler.request_deserializer)
-            return decode(raw, handler.request_deserializer)
+        received = partial(
+            _decoded if handler.request_streaming else decode,
+            deserialize=handler.request_deserializer,
+        )
 
         async def one(raw: Any, context: Any) -> bytes:
             call = _begun(current_call(), context)
