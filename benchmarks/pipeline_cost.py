@@ -25,17 +25,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt import PyJWS
 from jwt.algorithms import OKPAlgorithm
 
-from blackhole.conformance.v1 import probe_pb2, probe_pb2_grpc
+from blackhole.conformance.v1 import probe_pb2
 from reference.config.service import Settings, load
-from reference.mesh.security.guard import guards
-from reference.mesh.server import make_server
-from reference.mesh.stages import CallLog, MetadataLimit, Stage
+from reference.mesh.server import make_server, stages_of
 from reference.mesh.telemetry import logging
 
 from .interleaved import measure
 
 PAYLOAD = b"x" * 64
-METHOD = "/blackhole.conformance.v1.Probe/Unary"
+SERVICE = "blackhole.conformance.v1.Probe"
+METHOD = f"/{SERVICE}/Unary"
 NAME = "identity"
 
 WARM_UP = 500
@@ -45,19 +44,15 @@ ROWS = {
     "bare": "a bare grpc.aio server",
     "bare-again": "the same again: how far to trust the rest",
     "wrapped": "the pipeline without a stage",
-    "basic": "and the call log, the limit on metadata",
+    "basic": "and the limit on metadata",
     "guarded": "and tokens, roles",
     "whole": "and rate limits, of caller and service",
 }
 
 
-class Echo(probe_pb2_grpc.ProbeServicer):
-    """Sends back what came."""
-
-    async def Unary(self, request: Any, context: Any) -> probe_pb2.UnaryResponse:  # noqa: N802
-        """Answer with the same payload."""
-        del context
-        return probe_pb2.UnaryResponse(payload=request.payload)
+async def echo(request: probe_pb2.UnaryRequest, _context: Any) -> probe_pb2.UnaryResponse:
+    """Answer with the same payload."""
+    return probe_pb2.UnaryResponse(payload=request.payload)
 
 
 def main() -> None:
@@ -125,9 +120,12 @@ async def serve(directory: Path) -> None:
     """Serve every row at a socket of its name, until the process is ended."""
     pin(0)
     logging.configure()
+    handler = grpc.unary_unary_rpc_method_handler(
+        echo, probe_pb2.UnaryRequest.FromString, probe_pb2.UnaryResponse.SerializeToString
+    )
     servers = []
     for row, server in servers_of(load(directory / "node.json", NAME)).items():
-        probe_pb2_grpc.add_ProbeServicer_to_server(Echo(), server)
+        server.add_registered_method_handlers(SERVICE, {"Unary": handler})
         server.add_insecure_port(f"unix:{directory / row}")
         await server.start()
         servers.append(server)
@@ -137,14 +135,14 @@ async def serve(directory: Path) -> None:
 
 def servers_of(settings: Settings) -> dict[str, Any]:
     """Return a server a row, which has no method yet."""
-    basic: list[Stage] = [CallLog(), MetadataLimit(settings.limits.metadata)]
+    without = replace(settings, auth=None, rate_limit=None)
     return {
         "bare": grpc.aio.server(),
         "bare-again": grpc.aio.server(),
         "wrapped": make_server(settings, []),
-        "basic": make_server(settings, basic),
-        "guarded": make_server(settings, [*basic, *guards(replace(settings, rate_limit=None))]),
-        "whole": make_server(settings, [*basic, *guards(settings)]),
+        "basic": make_server(settings, stages_of(without)),
+        "guarded": make_server(settings, stages_of(replace(settings, rate_limit=None))),
+        "whole": make_server(settings, stages_of(settings)),
     }
 
 

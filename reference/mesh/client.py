@@ -14,11 +14,11 @@ import grpc
 
 from ..config.client import Client as ClientSettings
 from .breaker import CircuitBreaker, CircuitOpenError, Permit
+from .calls import Metadata
 from .dialling import Method
 from .errors import DomainError, FailedPreconditionError, UnavailableError
 from .outgoing import (
     CallError,
-    Metadata,
     Outgoing,
     Response,
     ResponseStream,

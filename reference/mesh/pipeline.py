@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from .calls import REQUEST_ID, Call, HandlerContext, begin, current_call, request_id
+from .calls import REQUEST_ID, Call, HandlerContext, arrived, begin, current_call
 from .errors import MalformedMessageError, ResourceExhaustedError, to_status
 from .security import audit
 from .security.refusals import RefusalError
@@ -37,7 +37,9 @@ class Pipeline(grpc.aio.ServerInterceptor):
         self, stages: Sequence[Stage], max_message_bytes: int, min_compressed_bytes: int
     ) -> None:
         """Start with no method wrapped."""
-        self._stages = tuple(stages)
+        # A stage that leaves one of the two out costs nothing there.
+        self._admit = [each.admit for each in stages if type(each).admit is not Stage.admit]
+        self._done = [each.done for each in stages if type(each).done is not Stage.done][::-1]
         self._max_message_bytes = max_message_bytes
         self._min_compressed_bytes = min_compressed_bytes
         self._wrapped: dict[str, Any] = {}
@@ -50,12 +52,12 @@ class Pipeline(grpc.aio.ServerInterceptor):
         That is the wrapped handler of its method, None when there is none, or what refuses it
         without having read anything. Only methods that there are get into a table.
         """
-        method, metadata = details.method, details.invocation_metadata
-        call = Call(method, request_id(metadata))
+        method = details.method
+        call, authorization = arrived(method, details.invocation_metadata)
         begin(call)
         try:
-            for stage in self._stages:
-                stage.admit(call, metadata)
+            for admit in self._admit:
+                admit(call, authorization)
         except Exception as error:  # noqa: BLE001 - raised to the caller, by its status
             return grpc.stream_stream_rpc_method_handler(partial(self._refuse, call, error))
         if (wrapped := self._wrapped.get(method)) is None:
@@ -74,11 +76,10 @@ class Pipeline(grpc.aio.ServerInterceptor):
             (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
         }
         make, behaviour = kinds[handler.request_streaming, handler.response_streaming]
-
-        def received(raw: Any) -> Any:
-            if handler.request_streaming:
-                return _decoded(raw, handler.request_deserializer)
-            return decode(raw, handler.request_deserializer)
+        received = partial(
+            _decoded if handler.request_streaming else decode,
+            deserialize=handler.request_deserializer,
+        )
 
         async def one(raw: Any, context: Any) -> bytes:
             call = _begun(current_call(), context)
@@ -89,7 +90,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 await self._fail(call, error, context)
                 raise
             finally:
-                self._done(call)
+                for done in self._done:
+                    done(call)
 
         async def many(raw: Any, context: Any) -> None:
             call = _begun(current_call(), context)
@@ -104,7 +106,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 await self._fail(call, error, context)
                 raise
             finally:
-                self._done(call)
+                for done in self._done:
+                    done(call)
 
         return make(many if handler.response_streaming else one)
 
@@ -133,11 +136,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 audit.refused(call, error)
             await self._fail(call, error, context)
         finally:
-            self._done(call)
-
-    def _done(self, call: Call) -> None:
-        for stage in reversed(self._stages):
-            stage.done(call)
+            for done in self._done:
+                done(call)
 
     async def _fail(self, call: Call, error: BaseException, context: Any) -> None:
         """End a call by an error: a status for the caller, and the cause for the log."""

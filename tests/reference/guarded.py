@@ -127,12 +127,10 @@ def as_role(role: str | None, **more: Any) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def guarded(
-    limit: RateLimit | None = None, *, tokens: bool = True, clock: Any = None
-) -> AsyncIterator[Guarded]:
+async def guarded(limit: RateLimit | None = None, *, tokens: bool = True) -> AsyncIterator[Guarded]:
     """Run the server."""
     verifier = Verifier(settings(), Keys(keys.parse(key_set(KEY))), Clock())
-    limiter = Limiter(limit, clock) if limit else None
+    limiter = Limiter(limit) if limit else None
     guard = Guard(verifier if tokens else None, Roles(ROLES), limiter)
     pipeline = Pipeline([MetadataLimit(16_384), guard], 1 << 20, 1024)
     server = grpc.aio.server(interceptors=[pipeline], options=[("grpc.max_metadata_size", 1 << 20)])

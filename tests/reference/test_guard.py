@@ -157,11 +157,11 @@ async def test_health_is_watched_without_a_token() -> None:
     assert f"{HEALTH}/Watch" in OPEN
 
 
-LIMIT = RateLimit(Rate(1, 3), Rate(1, 2))
+LIMIT = RateLimit(Rate(1e-3, 3), Rate(1e-3, 2))
 
 
 async def test_limits_are_for_callers_and_for_the_service() -> None:
-    async with guarded(LIMIT, clock=lambda: 0) as server:
+    async with guarded(LIMIT) as server:
         alice, bob = (as_role("all", sub=name) for name in ("alice", "bob"))
         found = [
             (await server.call(f"{PROBE}/{kind}", who))[:2]
@@ -179,7 +179,7 @@ async def test_limits_are_for_callers_and_for_the_service() -> None:
 
 
 async def test_who_is_refused_otherwise_takes_nothing_from_a_limit() -> None:
-    async with guarded(LIMIT, clock=lambda: 0) as server:
+    async with guarded(LIMIT) as server:
         for _ in range(5):
             await server.call(f"{PROBE}/Unary")
             await server.call(f"{PROBE}/Unary", as_role("elsewhere"))
@@ -188,7 +188,7 @@ async def test_who_is_refused_otherwise_takes_nothing_from_a_limit() -> None:
 
 
 async def test_without_tokens_the_service_alone_has_a_limit() -> None:
-    async with guarded(LIMIT, tokens=False, clock=lambda: 0) as server:
+    async with guarded(LIMIT, tokens=False) as server:
         codes = [(await server.call(f"{PROBE}/Unary"))[0] for _ in range(4)]
 
         assert codes == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"]

@@ -28,10 +28,14 @@ def _verifier(**changes: Any) -> Verifier:
 VERIFIER = _verifier()
 
 
+def _verify(verifier: Verifier, token: str) -> Claims:
+    return verifier.authenticate((f"Bearer {token}",))
+
+
 def _reason(token: str, verifier: Verifier = VERIFIER) -> str:
     """Return why a token is refused; what the caller reads is always the same."""
     with pytest.raises(InvalidTokenError, match=r"^invalid token$") as caught:
-        verifier.verify(token)
+        verifier.authenticate((f"Bearer {token}",))
     for part in token.split("."):
         assert len(part) < 2 or part not in caught.value.reason
     assert caught.value.__cause__ is None
@@ -40,7 +44,7 @@ def _reason(token: str, verifier: Verifier = VERIFIER) -> str:
 
 @pytest.mark.parametrize("key", [ED, EC], ids=["EdDSA", "ES256"])
 def test_a_good_token_says_who_calls(key: Key) -> None:
-    assert VERIFIER.verify(key.token()) == CONTROL
+    assert _verify(VERIFIER, key.token()) == CONTROL
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_a_good_token_says_who_calls(key: Key) -> None:
     ],
 )
 def test_what_a_token_may_say(changes: dict[str, Any], found: Claims) -> None:
-    assert VERIFIER.verify(ED.token(**changes)) == found
+    assert _verify(VERIFIER, ED.token(**changes)) == found
 
 
 @pytest.mark.parametrize(
@@ -199,22 +203,20 @@ def test_an_exponent_that_overflows_is_no_date() -> None:
 def test_leeway_is_for_both_ends() -> None:
     verifier = _verifier(leeway=5.0)
 
-    assert verifier.verify(ED.token(exp=NOW - 4)).expires == NOW + 1
-    assert verifier.verify(ED.token(nbf=NOW + 5)) == Claims("alice", "reader", NOW + 65)
+    assert _verify(verifier, ED.token(exp=NOW - 4)).expires == NOW + 1
+    assert _verify(verifier, ED.token(nbf=NOW + 5)) == Claims("alice", "reader", NOW + 65)
     assert _reason(ED.token(exp=NOW - 5), verifier) == "expired"
     assert _reason(ED.token(nbf=NOW + 6), verifier) == "not yet valid"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_has_any_case(scheme: str) -> None:
-    metadata = (("user-agent", "x"), ("authorization", f"{scheme} {ED.token()}"))
-
-    assert VERIFIER.authenticate(metadata) == CONTROL
+    assert VERIFIER.authenticate((f"{scheme} {ED.token()}",)) == CONTROL
 
 
 def test_no_entry_is_a_missing_token() -> None:
     with pytest.raises(MissingTokenError, match=r"^missing token$"):
-        VERIFIER.authenticate((("x-authorization", f"Bearer {ED.token()}"),))
+        VERIFIER.authenticate(())
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_no_entry_is_a_missing_token() -> None:
 )
 def test_anything_else_is_invalid(values: list[str | bytes], reason: str) -> None:
     with pytest.raises(InvalidTokenError, match=r"^invalid token$") as caught:
-        VERIFIER.authenticate([("authorization", value) for value in values])
+        VERIFIER.authenticate(tuple(values))
 
     assert caught.value.reason == reason
 
@@ -258,9 +260,9 @@ def test_a_token_is_verified_once() -> None:
     verifier, clock, _ = _counted()
     token = ED.token()
 
-    found = [verifier.verify(token) for _ in range(3)]
+    found = [_verify(verifier, token) for _ in range(3)]
     clock.time += 59.999
-    found.append(verifier.verify(token))
+    found.append(_verify(verifier, token))
 
     assert (found, verifier.verified) == ([CONTROL] * 4, 1)
 
@@ -268,7 +270,7 @@ def test_a_token_is_verified_once() -> None:
 def test_a_known_token_is_known_no_longer_than_it_lives() -> None:
     verifier, clock, _ = _counted()
     token = ED.token()
-    verifier.verify(token)
+    _verify(verifier, token)
 
     clock.time += 60
 
@@ -279,13 +281,13 @@ def test_a_known_token_is_known_no_longer_than_it_lives() -> None:
 def test_a_known_token_is_known_no_longer_than_the_key_set() -> None:
     verifier, _, present = _counted()
     ed, ec = ED.token(), EC.token()
-    verifier.verify(ed)
-    verifier.verify(ec)
+    _verify(verifier, ed)
+    _verify(verifier, ec)
 
     present.present = keys.parse(key_set(EC))
 
     assert _reason(ed, verifier) == "an unknown key"
-    assert verifier.verify(ec) == CONTROL
+    assert _verify(verifier, ec) == CONTROL
     assert verifier.verified == 4
 
 
@@ -303,9 +305,9 @@ def test_only_so_many_are_known_and_the_first_goes_first() -> None:
     first, second, third = (ED.token(sub=f"s{number}") for number in range(3))
 
     for token in (first, second, third):
-        verifier.verify(token)
-    verifier.verify(second)
+        _verify(verifier, token)
+    _verify(verifier, second)
 
     assert (verifier.verified, repr(verifier)) == (3, "Verifier(known=2, keys=2)")
-    verifier.verify(first)
+    _verify(verifier, first)
     assert verifier.verified == 4

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from ...config.reading import ProcessSettings
-from ..calls import Call, Metadata
+from ..calls import Authorization, Call
+from ..stages import Stage
 from .claims import Claims
 from .rate_limit import Limiter
 from .refusals import NotPermittedError
@@ -22,11 +23,11 @@ OPEN = frozenset(
 class Authenticator(Protocol):
     """Tells whose calls they are."""
 
-    def authenticate(self, metadata: Metadata) -> Claims:
+    def authenticate(self, authorization: Authorization) -> Claims:
         """Return the claims of a call, or raise a RefusalError."""
 
 
-class Guard:
+class Guard(Stage):
     """Refuses calls, existing methods or not (AUTH-8).
 
     Args:
@@ -43,7 +44,7 @@ class Guard:
         self._roles = roles
         self._limiter = limiter
 
-    def admit(self, call: Call, metadata: Metadata) -> None:
+    def admit(self, call: Call, authorization: Authorization) -> None:
         """Let a call pass, and tell it who its caller is (AUTH-6).
 
         Raises:
@@ -52,17 +53,14 @@ class Guard:
         if call.method in OPEN:
             return
         if self._authenticator is not None:
-            claims = self._authenticator.authenticate(metadata)
+            claims = self._authenticator.authenticate(authorization)
             call.subject, call.role = claims.subject, claims.role
             if not self._roles.permit(claims.role, call.method):
                 raise NotPermittedError(
                     "the token has no role" if claims.role is None else "the role is not granted it"
                 )
         if self._limiter is not None:
-            self._limiter.admit(call.subject)
-
-    def done(self, call: Call) -> None:
-        """Nothing is kept."""
+            self._limiter.admit(call.subject, call.started)
 
 
 def guards(settings: ProcessSettings) -> list[Guard]:

@@ -6,8 +6,6 @@ all calls but one of a burst cost. Time is whole nanoseconds, so that no roundin
 call too many through.
 """
 
-import time
-from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 
@@ -36,8 +34,8 @@ class Price:
         self.credit = self.call * (rate.burst - 1)
 
     def delay(self, full_at: int, now: int) -> int:
-        """Return the nanoseconds until a bucket lets a call through; 0: it does."""
-        return max(0, full_at - now - self.credit)
+        """Return the nanoseconds until a bucket lets a call through; not above 0: it does."""
+        return full_at - now - self.credit
 
     def taken(self, full_at: int, now: int) -> int:
         """Return when a bucket that lets a call through now will be full."""
@@ -63,7 +61,7 @@ class CallerBuckets:
         return len(self._full_at)
 
     def delay(self, caller: str, now: int) -> int:
-        """Return the nanoseconds until a call of this caller is let through."""
+        """Return the nanoseconds until a call of this caller is let through, as `Price.delay`."""
         if (full_at := self._full_at.get(caller)) is not None:
             return self._price.delay(full_at, now)
         return 0 if len(self._full_at) < self._most else self._make_room(now)
@@ -93,36 +91,34 @@ class Limiter:
 
     Args:
         limit: of the service, and of each caller.
-        clock: nanoseconds, never going back.
     """
 
-    def __init__(self, limit: RateLimit, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         """Fill every bucket."""
-        self._clock = clock
         self._price = Price(limit.service)
-        self._full_at = clock()
+        self._full_at = 0
         self._callers = CallerBuckets(Price(limit.caller)) if limit.caller else None
 
     def __repr__(self) -> str:
         """Show how many callers are known."""
         return f"Limiter(callers={0 if self._callers is None else len(self._callers)})"
 
-    def admit(self, caller: str) -> None:
+    def admit(self, caller: str, now: int) -> None:
         """Let a call through, which takes one from its caller's bucket and the service's.
 
         Args:
             caller: subject of its token; empty: nobody knows.
+            now: nanoseconds by a clock that never goes back, and is above 0.
 
         Raises:
             RateLimitedError: one of them has none left; nothing was taken from the other.
         """
-        now = self._clock()
         callers = self._callers if caller else None
         own = callers.delay(caller, now) if callers is not None else 0
         shared = self._price.delay(self._full_at, now)
-        if own:
+        if own > 0:
             raise RateLimitedError("the caller's rate limit", max(own, shared))
-        if shared:
+        if shared > 0:
             raise RateLimitedError("the service's rate limit", shared)
         if callers is not None:
             callers.take(caller, now)
