@@ -1,8 +1,7 @@
 """Chapter 21: authentication and authorization (AUTH-1 to AUTH-6, AUTH-8)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,24 +47,6 @@ LOOK_ALIKE = (
 """Methods that need a token, although their names resemble those that need none."""
 
 
-@asynccontextmanager
-async def nothing_changes(secured: Secured) -> AsyncIterator[None]:
-    """Make sure that no DID is created, updated or deleted meanwhile.
-
-    The first event that somebody sees who watches all the while is that of a DID created after.
-    """
-    events = await secured.service.events()
-    yield
-    marker = await secured.service.create()
-    first = await events.next()
-    events.cancel()
-    expect(
-        (first.WhichOneof("payload"), first.did),
-        equals=("created", marker.did),
-        what="the first change since the refused calls began: of a DID created after them",
-    )
-
-
 async def test_auth_1_without_a_token_nothing_is_served(secured: Secured) -> None:
     """AUTH-1: A call without a token is UNAUTHENTICATED "missing token", whatever it asks for."""
     known, stranger = secured.caller(), secured.bearing()
@@ -76,7 +57,7 @@ async def test_auth_1_without_a_token_nothing_is_served(secured: Secured) -> Non
         what="methods that refuse a caller with a token",
     )
 
-    async with nothing_changes(secured):
+    async with secured.service.unchanged():
         answers = {path: await _ended(stranger, path) for path in METHODS}
 
     expect(answers, equals=dict.fromkeys(METHODS, MISSING), what="methods without a token")
@@ -87,7 +68,7 @@ async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> 
     controls = {case: await _creating(secured, make) for case, make in CONTROLS.items()}
     expect(controls, equals=dict.fromkeys(CONTROLS, ("OK", "")), what="CreateDID, right tokens")
 
-    async with nothing_changes(secured):
+    async with secured.service.unchanged():
         answers = {case: await _creating(secured, make) for case, make in FORGERIES.items()}
 
     expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
@@ -100,7 +81,7 @@ async def test_auth_3_a_role_grants_no_more_than_it_says(secured: Secured) -> No
     control = await _call(secured, reader, "ResolveDID", pb.ResolveDIDRequest(did=created.did))
     expect(control.code, equals="OK", what="ResolveDID as reader")
 
-    async with nothing_changes(secured):
+    async with secured.service.unchanged():
         refused = {
             "CreateDID": await _call(secured, reader, "CreateDID", _create()),
             "BatchCreateDIDs": await _call(

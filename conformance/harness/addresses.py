@@ -113,6 +113,10 @@ class ReservedPort:
         """Show its number."""
         return f"ReservedPort({self.number})"
 
+    def take(self) -> None:
+        """Listen there: now nobody else can."""
+        self._socket.listen()
+
     def close(self) -> None:
         """Give it back."""
         self._socket.close()

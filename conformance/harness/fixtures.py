@@ -70,7 +70,7 @@ def _transports(metafunc: pytest.Metafunc) -> tuple[str, ...]:
     # A test that names no requirement is refused later, with all others of its kind.
     with suppress(ValueError):
         requirement = judge.requirement_of(metafunc.function, judge.specification(config))
-        if requirement.profile in SERVED:
+        if SERVED.issuperset(requirement.profiles):
             return TRANSPORTS
     return TRANSPORTS[:1]
 

@@ -145,7 +145,8 @@ def requirement_of(function: Any, requirements: dict[str, Requirement]) -> Requi
 def _preset(config: pytest.Config, requirement: Requirement) -> tuple[Verdict, str] | None:
     implementation = config.stash[IMPLEMENTATION]
     if not implementation.claimed(requirement):
-        return Verdict.NOT_CLAIMED, f"profile {requirement.profile} is not claimed"
+        missing = [name for name in requirement.profiles if name not in implementation.profiles]
+        return Verdict.NOT_CLAIMED, f"profile {' and '.join(missing) or 'MAY'} is not claimed"
     if PREFLIGHT_FAILURE in config.stash:
         return Verdict.UNTESTABLE, "the implementation did not become ready in the preflight"
     return None

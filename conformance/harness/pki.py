@@ -8,6 +8,7 @@ import datetime as dt
 import ipaddress
 import ssl
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,8 +177,11 @@ class Credentials:
         if at_most is not None:
             # Ancient versions are beneath OpenSSL's usual level of security.
             context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-            context.maximum_version = at_most
+            with warnings.catch_warnings():
+                # That they are deprecated is what the suite is about.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+                context.maximum_version = at_most
         return context
 
 

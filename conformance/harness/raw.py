@@ -215,7 +215,7 @@ class RawConnection:
 
     async def _flush(self) -> None:
         self._writer.write(self._h2.data_to_send())
-        with suppress(ConnectionError):
+        with suppress(OSError):
             await self._writer.drain()
 
     async def _read(self) -> None:
@@ -227,7 +227,7 @@ class RawConnection:
                         self._take(event)
                     self._changed.notify_all()
                 await self._flush()
-        except (ConnectionError, h2.exceptions.ProtocolError):
+        except (OSError, h2.exceptions.ProtocolError):
             pass
         async with self._changed:
             self.closed = True
