@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -15,8 +16,10 @@ from .identity import Identity
 from .judging import NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
 from .options import ATTACHED, WORKDIR
-from .remote import Settings
+from .service import ServedProcess
 from .starvation import STARVATION
+
+S = TypeVar("S", bound=ServedProcess)
 
 TRANSPORTS = ("unix", "tcp")
 """Transports that every service-side requirement runs on (TLS-8)."""
@@ -113,7 +116,7 @@ async def control(node: Node, controls: dict[str, Exception | None]) -> Node:
 
 
 class SharedServices:
-    """Running identity services for all tests that destroy nothing, one a configuration.
+    """Running services for all tests that destroy nothing, one a transport and kind.
 
     Each is started when it is first needed, and serves until the session ends.
     """
@@ -121,43 +124,37 @@ class SharedServices:
     def __init__(self, config: pytest.Config) -> None:
         """Start nothing yet."""
         self._config = config
-        self._started: dict[tuple[str, str], tuple[Node, Identity | NonConformance]] = {}
+        self._started: dict[tuple[str, type[ServedProcess]], tuple[Node, Any]] = {}
 
-    async def get(
-        self, transport: str, name: str = "", settings: Settings | None = None
-    ) -> Identity:
-        """Return the service of a configuration.
-
-        Args:
-            transport: how it is reached.
-            name: of the configuration; the same name means the same settings.
-            settings: changes to the usual ones.
+    async def get(self, transport: str, kind: type[S]) -> S:
+        """Return the service of a kind that is reached so.
 
         Raises:
             Untestable: it does not start.
         """
-        key = transport, name
+        key = transport, kind
         if key not in self._started:
             node = node_of(self._config, transport)
             SHARED.append(node)
             try:
-                self._started[key] = node, await node.start(settings)
+                self._started[key] = node, await node.serve(kind)
             except NonConformance as problem:
                 self._started[key] = node, problem
         service = self._started[key][1]
         if isinstance(service, NonConformance):
             untestable(f"the service does not start: {service}")
+        assert isinstance(service, kind)  # noqa: S101 - says so to the type checker
         return service
 
     def attach(self, path: Path) -> None:
-        """Take a service that the user started in the place of the usual one."""
+        """Take an identity service that the user started in the place of ours."""
         service = Identity(path, None, bounds.DEADLINE)
-        self._started["unix", ""] = node_of(self._config), service
+        self._started["unix", Identity] = node_of(self._config), service
 
     async def close(self) -> None:
         """End all of them."""
         for node, service in self._started.values():
-            if isinstance(service, Identity):
+            if isinstance(service, ServedProcess):
                 await service.hang_up()
             await node.close()
 
@@ -175,13 +172,13 @@ async def shared_services(request: pytest.FixtureRequest) -> AsyncIterator[Share
 @pytest.fixture
 async def identity(shared_services: SharedServices, transport: str) -> AsyncIterator[Identity]:
     """A running identity service that served before the test, and must serve after it."""
-    service = await shared_services.get(transport)
+    service = await shared_services.get(transport, Identity)
     async with unharmed(service):
         yield service
 
 
 @asynccontextmanager
-async def unharmed(service: Identity) -> AsyncIterator[None]:
+async def unharmed(service: ServedProcess) -> AsyncIterator[None]:
     """Make sure that a shared service serves before a test and after it, as the same process.
 
     Raises:

@@ -9,7 +9,7 @@ import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf import json_format
 
@@ -29,11 +29,12 @@ from .service import ServedProcess, seconds
 if TYPE_CHECKING:
     from .calls import Metadata
 
+S = TypeVar("S", bound=ServedProcess)
+
 LONGEST_SOCKET = 107
 """Bytes of a socket's path at most: sun_path less its final NUL."""
 
 _TEST_SETTINGS: Mapping[str, Any] = {
-    "services": {"identity": {}},
     "grace_period": "5s",
     "health": {"watch_interval": "0.2s"},
     "identity": {"resolver_base_uri": "blackhole://suite.test/v1/identity/dids"},
@@ -68,7 +69,8 @@ class Node:
         self.logs.mkdir()
         self.socket_dir = self.directory / "s"
         self.data_dir = self.directory / "data"
-        self.remote = Remote(self.directory / "tls") if transport == "tcp" else None
+        self.remotes: dict[str, Remote] = {}
+        """Ports of the services that listen at one, by name."""
         self.metadata: Metadata = ()
         """Custom metadata of the suite's calls to what is started from now on: its token, say."""
         self.processes: list[Process] = []
@@ -84,13 +86,34 @@ class Node:
         """Return the path of a service's socket."""
         return self.socket_dir / f"{name}.sock"
 
-    def settings(self, changes: Settings | None = None) -> dict[str, Any]:
-        """Return the configuration as ProtoJSON, with changes merged in, field by field."""
+    @property
+    def remote(self) -> Remote | None:
+        """Port of the identity service; None where it listens at none."""
+        return self.remotes.get("identity")
+
+    def settings(
+        self, changes: Settings | None = None, *, services: Sequence[str] = ("identity",)
+    ) -> dict[str, Any]:
+        """Return the configuration as ProtoJSON, with changes merged in, field by field.
+
+        Args:
+            changes: to the usual settings.
+            services: those that have an entry, and a port where that is the transport.
+        """
         base = {"socket_dir": str(self.socket_dir), "data_dir": str(self.data_dir)}
         settings = _merged(base, _TEST_SETTINGS)
-        if self.remote is not None:
-            settings = _merged(settings, self.remote.settings("identity"))
+        for name in services:
+            settings = _merged(settings, {"services": {name: {}}})
+            if self.transport == "tcp":
+                settings = _merged(settings, self._remote(name).settings(name))
         return _merged(settings, changes or {})
+
+    def _remote(self, name: str) -> Remote:
+        if name not in self.remotes:
+            # One node, one certificate.
+            beside = next(iter(self.remotes.values()), None)
+            self.remotes[name] = Remote(self.directory / "tls", beside)
+        return self.remotes[name]
 
     def write(self, settings: Settings) -> Path:
         """Write a configuration file that obeys the schema."""
@@ -129,12 +152,16 @@ class Node:
 
     def begin(self, changes: Settings | None = None, **how: Any) -> Identity:
         """Start the identity service with settings changed, and wait for nothing."""
-        settings = self.settings(changes)
-        process = self.run("service", "identity", "--config", str(self.write(settings)), **how)
-        path = Path(settings["socket_dir"]) / "identity.sock"
-        address: Address = self.remote.address() if self.remote else UnixAddress(path)
-        grace = seconds(settings["grace_period"])
-        service = Identity(path, process, grace, address, self.metadata)
+        return self.launch(Identity, self.settings(changes), **how)
+
+    def launch(self, kind: type[S], settings: Settings, **how: Any) -> S:
+        """Start a service with settings, and wait for nothing."""
+        name = kind.NAME
+        process = self.run("service", name, "--config", str(self.write(settings)), **how)
+        path = Path(settings["socket_dir"]) / f"{name}.sock"
+        remote = self.remotes.get(name)
+        address: Address = remote.address() if remote else UnixAddress(path)
+        service = kind(path, process, seconds(settings["grace_period"]), address, self.metadata)
         self.services.append(service)
         return service
 
@@ -145,13 +172,35 @@ class Node:
             NonConformance: it ended or did not become ready in time; holds the exact command,
                 its exit status and the end of what it printed.
         """
-        service = self.begin(changes, **how)
+        return await self.serve(Identity, changes, **how)
+
+    async def serve(
+        self,
+        kind: type[S],
+        changes: Settings | None = None,
+        *,
+        beside: Sequence[str] = (),
+        **how: Any,
+    ) -> S:
+        """Start a service with settings changed, and wait until it is ready.
+
+        Args:
+            kind: which.
+            changes: to the usual settings.
+            beside: other services that the configuration has an entry of.
+            how: as `run` takes it.
+
+        Raises:
+            NonConformance: as `start`.
+        """
+        settings = self.settings(changes, services=(kind.NAME, *beside))
+        service = self.launch(kind, settings, **how)
         await service.ready(self.start_timeout)
         return service
 
     def begin_driver(self, changes: Settings | None = None, **how: Any) -> Driver:
         """Start the driver with settings changed, and wait for nothing."""
-        settings = self.settings(changes)
+        settings = self.settings(changes, services=())
         process = self.run("driver", "--config", str(self.write(settings)), **how)
         driver = Driver(
             path=Path(settings["socket_dir"]) / "driver.sock",
@@ -238,8 +287,8 @@ class Node:
             attach(f"{process.name}.txt", process.story())
         for peer in self.peers:
             await peer.close()
-        if self.remote is not None:
-            self.remote.close()
+        for remote in self.remotes.values():
+            remote.close()
         shutil.rmtree(self.directory)
         if problems:
             raise problems[0]

@@ -36,11 +36,14 @@ def tls_settings(directory: Path, own: Certificate, trusted: bytes) -> dict[str,
 class Remote:
     """A port of a node's own, and the certificate of the service that listens there."""
 
-    def __init__(self, directory: Path) -> None:
-        """Reserve a port, and write certificates below `directory`."""
+    def __init__(self, directory: Path, beside: "Remote | None" = None) -> None:
+        """Reserve a port, and write certificates below `directory`, or share those of another."""
         self.directory = directory
         self.port = ReservedPort()
-        self.server = suite_pki().server()
+        self.server: Credentials = beside.server if beside else suite_pki().server()
+        if beside is not None:
+            self._tls: dict[str, Any] = beside._tls  # noqa: SLF001 - one of its kind
+            return
         assert self.server.own is not None, "a server shows a certificate"  # noqa: S101
         self._tls = tls_settings(directory, self.server.own, self.server.trusted)
 

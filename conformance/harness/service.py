@@ -125,6 +125,14 @@ class ServedProcess:
         await self.hang_up()
         await self.process.kill()
 
+    async def lives(self) -> None:
+        """Make sure that it still serves, by using it.
+
+        Raises:
+            NonConformance: it does not.
+        """
+        expect(await self.serving(), equals=True, what="whether Check says SERVING")
+
     def _ok(self, method: str, answer: Answer) -> Any:
         expect((answer.code, answer.message), equals=("OK", ""), what=f"status of {method}")
         return answer.response
