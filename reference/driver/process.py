@@ -8,13 +8,8 @@ from blackhole.conformance.v1 import driver_pb2, driver_pb2_grpc
 
 from ..config.client import DriverSettings
 from ..mesh import server
-from ..mesh.checker import HealthChecker
-from ..mesh.client import ServiceClient
-from ..mesh.dialling import Dialler
-from ..mesh.discovery import ProcessDiscovery
 from ..mesh.health import SERVING, Health
-from ..mesh.pool import ConnectionPool
-from ..mesh.registry import ServiceRegistry
+from ..mesh.joined import joined
 from .servicer import DriverServicer
 
 
@@ -43,18 +38,13 @@ def run(settings: DriverSettings) -> int:
 
 @asynccontextmanager
 async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[DriverService]:
-    """Start the registry, and put the mesh client together."""
-    checker = HealthChecker(settings.client.registry.health_timeout)
-    registry = ServiceRegistry(settings.client.registry, checker)
-    dial = Dialler(settings.client.pool, settings.client.max_message_bytes)
-    pool = ConnectionPool(settings.client.pool, dial)
-    discovery = ProcessDiscovery(registry)
-    client = ServiceClient(settings.client, discovery, pool)
-    servicer = DriverServicer(settings.client.batch, client, discovery, registry, pool)
-    await registry.start()
-    health.set(SERVING)
-    try:
-        yield DriverService(servicer)
-    finally:
-        await servicer.close()
-        await registry.close()
+    """Have a mesh client, and serve it."""
+    async with joined(settings.client) as mesh:
+        servicer = DriverServicer(
+            settings.client.batch, mesh.client, mesh.discovery, mesh.registry, mesh.pool
+        )
+        health.set(SERVING)
+        try:
+            yield DriverService(servicer)
+        finally:
+            await servicer.close()

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
+from . import caller
 from .errors import MalformedMessageError, ResourceExhaustedError, to_status
 from .telemetry.logging import logger
 
@@ -198,6 +199,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
     def _begin(self, method: str, context: Any) -> Call:
         metadata = tuple(context.invocation_metadata())
         call = Call(method, metadata, request_id(metadata))
+        caller.REQUEST_ID.set(call.request_id)
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
         return call
 

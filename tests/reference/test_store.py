@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from blackhole.identity.v1 import identity_pb2 as pb
-from reference.config.service import Store
+from reference.config.sections import Store
 from reference.mesh.errors import NotFoundError
-from reference.services.identity.store import Create, Delete, DIDStore, StoreError, Update
+from reference.services.identity.store import Create, Delete, DIDStore, Update
+from reference.services.presence import StoreError
 
 SETTINGS = Store(max_batch_size=256, max_batch_wait=0.0)
 
@@ -22,7 +23,7 @@ async def events() -> list[pb.DIDEvent]:
 
 @pytest.fixture
 async def store(tmp_path: Path, events: list[pb.DIDEvent]) -> AsyncIterator[DIDStore]:
-    one = DIDStore(tmp_path / "data", SETTINGS, events.append)
+    one = DIDStore(tmp_path / "data", SETTINGS, events.extend)
     yield one
     await one.close()
 

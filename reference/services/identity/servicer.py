@@ -7,11 +7,12 @@ from typing import Any
 from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
 
-from ...config.service import Identity as IdentitySettings
+from ...config.sections import Identity as IdentitySettings
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
+from ..presence import StoreError
 from .events import Subscribers
-from .store import Create, Delete, DIDStore, StoreError, Update
+from .store import Create, Delete, DIDStore, Update
 from .validation import check_batch, check_create, check_did, check_types
 
 
