@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 
 from . import caller
 from .errors import MalformedMessageError, ResourceExhaustedError, to_status
+from .sending import sent
 from .telemetry.logging import logger
 
 REQUEST_ID = "x-request-id"
@@ -168,9 +169,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 # Closed here and now when the caller leaves, not when it is collected.
                 async with aclosing(behaviour(received(raw), context)) as responses:
                     async for response in responses:
-                        await context.write(
-                            self.encode(response, handler.response_serializer, context)
-                        )
+                        data = self.encode(response, handler.response_serializer, context)
+                        await sent(context.write(data))
             except BaseException as error:
                 await self._fail(call, error, context)
                 raise

@@ -7,6 +7,7 @@ from typing import Any
 from blackhole.events.v1 import events_pb2 as pb
 from blackhole.events.v1 import events_pb2_grpc
 
+from ...mesh.sending import sent
 from .broker import Broker
 from .validation import check_event, check_subscribe
 
@@ -28,7 +29,7 @@ class EventServicer(events_pb2_grpc.EventStreamServicer):
         """Send every event from now on; the initial metadata says that `now` has begun (EVT-1)."""
         check_subscribe(request)
         with self._broker.subscribed(request.event_type) as subscription:
-            await context.send_initial_metadata(())
+            await sent(context.send_initial_metadata(()))
             async for event in subscription:
                 yield event
 

@@ -10,6 +10,7 @@ from blackhole.identity.v1 import identity_pb2_grpc
 from ...config.sections import Identity as IdentitySettings
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
+from ...mesh.sending import sent
 from ..presence import StoreError
 from .events import Subscribers
 from .store import Create, Delete, DIDStore, Update
@@ -75,7 +76,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         """Send every change from now on; the initial metadata says that `now` has begun."""
         check_types(request)
         with self._subscribers.subscribed(request.types) as subscription:
-            await context.send_initial_metadata(())
+            await sent(context.send_initial_metadata(()))
             async for event in subscription:
                 yield event
 

@@ -7,6 +7,7 @@ from blackhole.ledger.v1 import ledger_pb2 as pb
 from blackhole.ledger.v1 import ledger_pb2_grpc
 
 from ...mesh.errors import FailedError
+from ...mesh.sending import sent
 from ..presence import StoreError
 from .store import Append, LedgerStore
 from .tail import Tail
@@ -49,6 +50,6 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: pb.StreamEntriesRequest, context: Any
     ) -> AsyncIterator[pb.StreamEntriesResponse]:
         """Send every entry from an index on, and go on as they come."""
-        await context.send_initial_metadata(())
+        await sent(context.send_initial_metadata(()))
         async for entry in self._tail.follow(self._store, request.from_index):
             yield pb.StreamEntriesResponse(entry=entry)
