@@ -16,11 +16,12 @@ from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2_grpc
 
 from reference import cli
 from reference.config.service import load
 from reference.mesh.errors import DETAILS
-from reference.mesh.health import Health
+from reference.mesh.health import Health, HealthServicer
 from reference.mesh.pipeline import MetadataLimit
 from reference.mesh.server import make_server
 
@@ -65,9 +66,11 @@ class Node:
         settings = load(self.file, name)
         settings.socket.parent.mkdir(exist_ok=True)
         process = importlib.import_module(cli.SERVICES[name])
-        async with process.opened(settings, Health(name)) as service:
+        health = Health(name)
+        async with process.opened(settings, health) as service:
             server = make_server(settings, [MetadataLimit(settings.limits.metadata)])
             service.add_to(server)
+            health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
             server.add_insecure_port(f"unix:{settings.socket}")
             await server.start()
             try:
