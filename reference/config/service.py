@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
-from .client import Client, client
 from .reading import (
     ConfigError,
     ProcessSettings,
@@ -16,6 +16,9 @@ from .reading import (
     socket_dir,
 )
 from .sections import Events, Identity, Storage, Store
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Settings(ProcessSettings):
     storage: Storage
     peers: frozenset[str]
     """Names of the services that this one calls."""
-    client: Client | None
+    client: "Client | None"
     """How it calls them; None where it calls nobody."""
 
 
@@ -81,7 +84,7 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
         events=Events.of(config),
         storage=Storage.of(config),
         peers=peers,
-        client=client(config) if peers else None,
+        client=_client(config) if peers else None,
     )
 
 
@@ -92,3 +95,10 @@ def _peers(config: NodeConfig, name: str) -> frozenset[str]:
     if name == "identity":
         return frozenset(config.services) & {"events"}
     return frozenset()
+
+
+def _client(config: NodeConfig) -> "Client":
+    # Imported here: who calls nobody starts without it.
+    from .client import client  # noqa: PLC0415
+
+    return client(config)

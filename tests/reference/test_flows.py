@@ -16,7 +16,7 @@ from blackhole.storage.v1 import storage_pb2 as pb
 from blackhole.storage.v1 import storage_pb2_grpc
 from reference.mesh import caller, pipeline
 from reference.mesh.health import Health, HealthServicer
-from reference.services.storage import neighbours
+from reference.services.storage.called import UPLOADED
 from reference.services.storage.store import FileStore
 
 from .mesh_place import eventually
@@ -169,6 +169,20 @@ async def test_without_dependencies_nobody_is_asked(node: Node, scripted: Script
     assert scripted.arrivals == []
 
 
+@pytest.mark.parametrize(
+    ("dependency", "asked"), [("identity", "ResolveDID"), ("ledger", "Append")]
+)
+async def test_a_dependency_that_is_not_listed_is_not_asked(
+    node: Node, scripted: Scripted, dependency: str, asked: str
+) -> None:
+    node.settings["services"] = {"storage": {"dependencies": [dependency]}}
+    async with node.serving("storage") as storage:
+        stored = await _upload(storage, "did:x:y")
+
+    assert (stored.owner, stored.HasField("ledger_index")) == ("did:x:y", dependency == "ledger")
+    assert [name for name, _, _ in scripted.arrivals] == [asked]
+
+
 async def test_what_the_caller_gave_goes_along(node: Node, scripted: Scripted) -> None:
     async with node.serving("storage") as storage:
         stored = await _upload(storage, "did:x:y", 5.0, x_request_id="the-request")
@@ -288,4 +302,4 @@ async def test_a_ledger_that_refuses_the_record_is_our_fault(
 
     assert refused == ("INTERNAL", "failed to record the upload", [])
     assert _files(node) == []
-    assert neighbours.UPLOADED == "storage.file.uploaded"
+    assert UPLOADED == "storage.file.uploaded"

@@ -16,6 +16,7 @@ import h2.config
 import h2.connection
 import pytest
 
+from blackhole.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from blackhole.storage.v1 import storage_pb2 as pb
 from blackhole.storage.v1 import storage_pb2_grpc
 from reference.mesh.errors import ResourceExhaustedError
@@ -164,6 +165,49 @@ async def test_what_was_acknowledged_survives_sigkill_and_the_rest_leaves_nothin
     assert acknowledged == {}
 
 
+async def test_whenever_it_is_killed_every_file_is_recorded(node: Node) -> None:
+    node.settings["services"] = {"ledger": {}, "storage": {"dependencies": ["ledger"]}}
+    acknowledged: dict[str, int] = {}
+
+    async with node.serving("ledger") as ledger:
+        for round_ in range(4):
+            async with (
+                node.spawned("storage") as process,
+                connected(node.socket("storage")) as channel,
+            ):
+                stub: Any = storage_pb2_grpc.StorageServiceStub(channel)
+
+                async def uploading(writer: int, stub: Any = stub, round_: int = round_) -> None:
+                    for number in range(1000):
+                        chunk = pb.UploadFileRequest(file_id=f"{round_}-{writer}-{number}")
+                        stored = await stub.UploadFile(iter([chunk]), timeout=SOON)
+                        acknowledged[stored.file_id] = stored.ledger_index
+
+                writers = asyncio.gather(*map(uploading, range(4)), return_exceptions=True)
+                while len(acknowledged) < 10 * (round_ + 1):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.001)
+                process.send_signal(signal.SIGKILL)
+                await writers
+
+        recorded = await _recorded(ledger)
+
+    files = {path.name for path in (node.data("storage") / "files").iterdir()}
+    assert acknowledged.keys() <= files <= set(recorded.values())
+    assert {index: recorded[index] for index in acknowledged.values()} == {
+        index: file_id for file_id, index in acknowledged.items()
+    }
+
+
+async def _recorded(ledger: Any) -> dict[int, str]:
+    """Return the ID of the file in every entry there is, by its index."""
+    stub: Any = ledger_pb2_grpc.LedgerServiceStub(ledger)
+    end = (await stub.Append(ledger_pb2.AppendRequest(kind="end"))).entry.index
+    call = stub.StreamEntries(ledger_pb2.StreamEntriesRequest(), timeout=SOON)
+    entries = [(await call.read()).entry for _ in range(end)]
+    call.cancel()
+    return {entry.index: pb.FileInfo.FromString(entry.payload).file_id for entry in entries}
+
+
 async def test_a_killed_upload_is_tidied_up_by_the_next_start(node: Node) -> None:
     async with node.spawned("storage") as process, connected(node.socket("storage")) as channel:
         stub: Any = storage_pb2_grpc.StorageServiceStub(channel)
@@ -279,6 +323,18 @@ def test_a_leftover_that_somebody_just_made_is_his(
     os.close(file)
 
 
+def test_leftovers_are_what_nobody_has_locked(tmp_path: Path) -> None:
+    file = disk.make_locked(tmp_path / "locked")
+    (tmp_path / "left").write_text("x")
+
+    disk.remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["locked"]
+    os.close(file)
+    disk.remove_leftovers(tmp_path)
+
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_upload_that_is_over_takes_nothing_more(tmp_path: Path) -> None:
     upload = Upload(tmp_path)
     upload.write([b"x"])
@@ -319,7 +375,7 @@ async def test_what_is_no_file_of_ours_is_not_served(node: Node, case: str) -> N
 async def test_a_file_that_shrinks_is_not_taken_for_whole(tmp_path: Path) -> None:
     store = FileStore(tmp_path, 1, 10)
     async with store.uploading() as writing:
-        await writing.add(bytes(100))
+        await writing.add(bytes(1000))
         assert "chunks=0" in repr(writing)
         await writing.seal(pb.FileInfo(file_id="a"))
         await store.publish(writing.upload, "a")
@@ -327,9 +383,9 @@ async def test_a_file_that_shrinks_is_not_taken_for_whole(tmp_path: Path) -> Non
 
     chunks = store.chunks("a")
     await anext(chunks)
-    os.truncate(tmp_path / "files" / "a", 50)
+    os.truncate(tmp_path / "files" / "a", 500)
 
-    with pytest.raises(StoreError, match="files/a: ends after 50 of 100 bytes"):
+    with pytest.raises(StoreError, match="files/a: ends after 500 of 1000 bytes"):
         async for _ in chunks:
             pass
     store.close()

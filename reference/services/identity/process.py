@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
-from ...config.client import Client
 from ...config.service import Settings
 from ...mesh import server
 from ...mesh.health import Health
@@ -15,6 +14,9 @@ from ..presence import StoreError, followed
 from .events import Subscribers
 from .servicer import IdentityServicer
 from .store import DIDStore
+
+if TYPE_CHECKING:
+    from ...config.client import Client
 
 Announce = Callable[[list[identity_pb2.DIDEvent]], None]
 """Tells others of changes, without waiting for them."""
@@ -71,7 +73,7 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[IdentitySe
 
 
 @asynccontextmanager
-async def announcements(client: Client | None) -> AsyncIterator[Announce]:
+async def announcements(client: "Client | None") -> AsyncIterator[Announce]:
     """Give what announces changes to the events service, or to nobody if there is none."""
     if client is None:
         yield lambda _: None

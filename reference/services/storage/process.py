@@ -9,10 +9,9 @@ from blackhole.storage.v1 import storage_pb2, storage_pb2_grpc
 from ...config.service import Settings
 from ...mesh import server
 from ...mesh.health import Health
-from ...mesh.joined import joined
 from ...mesh.server import StartError
 from ..presence import StoreError, followed
-from .neighbours import Neighbours
+from .neighbours import Neighbours, Nobody
 from .servicer import StorageServicer
 from .store import FileStore
 
@@ -69,7 +68,11 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[StorageSer
 async def neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
     """Have the services at hand that this one depends on."""
     if settings.client is None:
-        yield Neighbours(None, ())
+        yield Nobody()
         return
+    # Imported here: who calls nobody starts without the mesh client.
+    from ...mesh.joined import joined  # noqa: PLC0415
+    from .called import Called  # noqa: PLC0415
+
     async with joined(settings.client) as mesh:
-        yield Neighbours(mesh.client, settings.peers)
+        yield Called(mesh.client, settings.peers)
