@@ -362,3 +362,18 @@ async def test_a_store_that_goes_during_an_upload_stores_nothing(node: Node, cha
 
     assert refused == ("INTERNAL", "failed to store the file", [])
     assert _left(node)[0] == []
+
+
+async def test_what_cannot_be_tidied_up_changes_no_answer(node: Node, channel: Any) -> None:
+    call = _stub(channel).UploadFile(timeout=SOON)
+    for message in _messages("a", bytes(9 * CHUNK)):
+        await call.write(message)
+    await eventually(lambda: len(_left(node)[1]) == 1)
+    away = node.root / "away"
+
+    node.data("storage").rename(away)
+    await call.write(pb.UploadFileRequest(file_id="b"))
+    refused = await refusal(call)
+    away.rename(node.data("storage"))
+
+    assert (refused[0], refused[2]) == ("INVALID_ARGUMENT", ["file_id"])

@@ -10,6 +10,7 @@ from typing import TypeVar
 from blackhole.storage.v1 import storage_pb2 as pb
 
 from ...mesh.errors import AlreadyExistsError, NotFoundError
+from ...mesh.telemetry.logging import logger
 from ..presence import StoreError, inode, sync_directory
 from .disk import remove_leftovers
 from .download import Download
@@ -78,7 +79,10 @@ class FileStore:
             yield Writing(upload, self._threads, self._flush_chunks)
         finally:
             # Behind the thread that may still be at work, for a call that is cancelled too.
-            await asyncio.shield(self._threads.submit(upload.discard))
+            try:
+                await asyncio.shield(self._threads.submit(upload.discard))
+            except OSError as error:
+                logger().warning("an upload stays on the disk until the next start", reason=error)
 
     async def publish(self, upload: Upload, file_id: str) -> None:
         """Let an upload that is sealed appear as a file.
