@@ -6,4 +6,5 @@ pytest_plugins = [
     "conformance.harness.options",
     "conformance.harness.fixtures",
     "conformance.harness.fixtures_client",
+    "conformance.harness.fixtures_security",
 ]

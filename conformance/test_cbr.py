@@ -10,7 +10,7 @@ from .harness.bounds import until
 from .harness.circuit import DOWN, REFUSED, Circuit
 from .harness.driver import Driver
 from .harness.fixtures_client import DRIVEN, Peers
-from .harness.history import expect_delays, expect_elapsed
+from .harness.history import expect_delays, expect_elapsed, expect_host
 from .harness.judging import expect
 from .harness.kinds import KINDS
 from .harness.nodes import Node
@@ -269,11 +269,15 @@ async def test_cbr_8_the_versions_of_a_service_share_one(
     await new.refuses(since=opening.answered)
 
 
+@pytest.mark.driven("bounding")
 async def test_cbr_10_a_call_over_the_timeout_fails_and_counts(
     driver: Driver, peer: Peer, name: str, circuit: Circuit
 ) -> None:
     """CBR-10: Calls with one answer end at circuit.timeout, and count as failures."""
-    (control,) = await circuit.calls(echo(after=circuit.timeout / 2))
+    since, half = time.monotonic(), circuit.timeout / 2
+    (control,) = await circuit.calls(echo(after=half))
+    in_time = control.code == "OK"
+    expect_host(holds=in_time, since=since, spare=half, what="answered in twice the time")
     expect(control.code, equals="OK", what="code of a call that takes half of the time")
 
     peer.otherwise = hangs()
@@ -293,6 +297,7 @@ async def test_cbr_10_a_call_over_the_timeout_fails_and_counts(
     await circuit.refuses(since=since + circuit.timeout)
 
 
+@pytest.mark.driven("bounding")
 async def test_cbr_10_a_stream_of_answers_goes_on(
     driver: Driver, peer: Peer, name: str, circuit: Circuit
 ) -> None:

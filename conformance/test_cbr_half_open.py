@@ -1,6 +1,7 @@
 """Chapter 17: the circuit breaker, half-open (CBR-4, CBR-5, CBR-9)."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from .harness import bounds
 from .harness.bounds import until
 from .harness.circuit import DOWN, REFUSED, Circuit
 from .harness.driver import Driver
-from .harness.history import expect_delays
+from .harness.history import expect_delays, expect_host
 from .harness.judging import expect
 from .harness.outcomes import Outcome
 from .harness.peer import Peer
@@ -19,13 +20,17 @@ pytestmark = pytest.mark.driven("breaking")
 CROWD = 8
 """Calls that are made at once while half-open: four times as many as may go through."""
 
-IMPATIENCE = 0.15
-"""Seconds after which a caller gives up: fifty times what its call takes to arrive."""
+IMPATIENCE = 0.25
+"""Seconds after which a caller gives up: eighty times what its call takes to arrive."""
+
+SLOW = 0.125
+"""Seconds that a trial call takes which fails: its wait is neither from its begin nor from the
+failure before it."""
 
 
-async def test_cbr_4_successes_close_the_circuit(peer: Peer, circuit: Circuit) -> None:
+async def test_cbr_4_successes_close_the_circuit(half_open: Circuit) -> None:
     """CBR-4: success_threshold successes close it: calls are not limited, the count is zero."""
-    await circuit.half_opens()
+    circuit, peer = half_open, half_open.peer
 
     trials = await circuit.calls(*[ok(b"up")] * circuit.successes)
 
@@ -45,19 +50,12 @@ async def test_cbr_4_successes_close_the_circuit(peer: Peer, circuit: Circuit) -
     await circuit.refuses()
 
 
-async def test_cbr_4_fewer_successes_do_not_close_it(circuit: Circuit) -> None:
+async def test_cbr_4_fewer_successes_do_not_close_it(half_open: Circuit) -> None:
     """CBR-4: One success fewer leaves it half-open, and none is kept for the next time."""
-    for _ in range(2):
-        await circuit.half_opens()
+    await _fails_when_it_nearly_closes(half_open)
 
-        trials = await circuit.calls(*[ok()] * (circuit.successes - 1), DOWN)
-
-        expect(
-            _codes(trials),
-            equals=["OK"] * (circuit.successes - 1) + ["UNAVAILABLE"],
-            what="codes of the trial calls",
-        )
-        await circuit.refuses()
+    await half_open.passes(half_open.wait)
+    await _fails_when_it_nearly_closes(half_open)
 
 
 async def test_cbr_4_late_successes_do_not_close_it(peer: Peer, circuit: Circuit) -> None:
@@ -79,11 +77,11 @@ async def test_cbr_4_late_successes_do_not_close_it(peer: Peer, circuit: Circuit
     await circuit.refuses()
 
 
-async def test_cbr_5_a_failing_trial_opens_it_anew(peer: Peer, circuit: Circuit) -> None:
+async def test_cbr_5_a_failing_trial_opens_it_anew(half_open: Circuit) -> None:
     """CBR-5: One failure while half-open opens the circuit, for the whole of the wait."""
-    await circuit.half_opens()
+    circuit, peer = half_open, half_open.peer
 
-    slow = fails("UNAVAILABLE", "down", after=circuit.timeout / 2)
+    slow = fails("UNAVAILABLE", "down", after=SLOW)
     (trial,) = await circuit.calls(slow)
 
     expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the trial call")
@@ -113,9 +111,9 @@ async def test_cbr_5_late_failures_do_not_open_it(peer: Peer, circuit: Circuit) 
     expect(_codes(trials), equals=["OK"] * circuit.successes, what="their codes")
 
 
-async def test_cbr_7_while_half_open_they_are_successes(peer: Peer, circuit: Circuit) -> None:
+async def test_cbr_7_while_half_open_they_are_successes(half_open: Circuit) -> None:
     """CBR-7: While half-open, an answer that blames the caller shows that the server serves."""
-    await circuit.half_opens()
+    circuit, peer = half_open, half_open.peer
 
     trials = await circuit.calls(*[fails("NOT_FOUND")] * circuit.successes)
 
@@ -126,10 +124,10 @@ async def test_cbr_7_while_half_open_they_are_successes(peer: Peer, circuit: Cir
 
 
 async def test_cbr_9_no_more_trials_than_successes_are_needed(
-    driver: Driver, peer: Peer, name: str, circuit: Circuit
+    driver: Driver, half_open: Circuit
 ) -> None:
     """CBR-9: While half-open, no more than success_threshold trial calls are in flight."""
-    await circuit.half_opens()
+    circuit, peer, name = half_open, half_open.peer, half_open.service
     before = len(peer.arrivals)
 
     peer.otherwise = held(echo())
@@ -161,24 +159,43 @@ async def test_cbr_9_no_more_trials_than_successes_are_needed(
 
 
 async def test_cbr_9_a_caller_who_gives_up_gives_the_place_back(
-    driver: Driver, peer: Peer, name: str, circuit: Circuit
+    driver: Driver, half_open: Circuit
 ) -> None:
     """CBR-9: A trial call that its own caller cancels is no result, and makes room for another."""
-    await circuit.half_opens()
+    circuit, peer, name = half_open, half_open.peer, half_open.service
     before = len(peer.arrivals)
 
     peer.answers(*[hangs()] * circuit.successes)
+    since = time.monotonic()
     given_up = [
         driver.begin(name, PING, method="SERVER_STREAM", cancel_after=IMPATIENCE)
         for _ in range(circuit.successes)
     ]
-    await peer.arrived(before + circuit.successes)
-
     cancelled = await asyncio.gather(*given_up)
 
+    arrived = len(peer.arrivals) - before
+    expect_host(
+        holds=arrived == circuit.successes,
+        since=since,
+        spare=IMPATIENCE / 2,
+        what="as many trial calls as successes are needed",
+    )
+    expect(arrived, equals=circuit.successes, what="trial calls that arrive")
     expect(_codes(cancelled), equals=["CANCELLED"] * circuit.successes, what="codes of the calls")
     (trial,) = await circuit.calls(DOWN)
     expect((trial.code, trial.message), equals=("UNAVAILABLE", "down"), what="the next trial call")
+    await circuit.refuses()
+
+
+async def _fails_when_it_nearly_closes(circuit: Circuit) -> None:
+    """Let one success fewer than are needed, and then a failure, open a half-open circuit."""
+    trials = await circuit.calls(*[ok()] * (circuit.successes - 1), DOWN)
+
+    expect(
+        _codes(trials),
+        equals=["OK"] * (circuit.successes - 1) + ["UNAVAILABLE"],
+        what="codes of the trial calls",
+    )
     await circuit.refuses()
 
 

@@ -53,7 +53,7 @@ async def test_cmp_1_gzip_requests_are_understood(identity: Identity) -> None:
         "gzip announced, message without the flag": ([GZIP], framed(request)),
     }
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         created = {way: await _created(raw, body, headers) for way, (headers, body) in ways.items()}
         did("created a DID in each way")
         small = await raw.call(f"/{HEALTH}/Check", compressed_frame(b""), [GZIP])
@@ -70,7 +70,7 @@ async def test_cmp_1_the_request_of_a_stream_is_understood(identity: Identity) -
     """CMP-1: A gzip request to a method that streams its answer is understood."""
     request = pb.StreamDIDEventsRequest(types=[pb.EVENT_TYPE_UPDATED])
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         stream = await _subscribed(raw, compressed_frame(request), [GZIP])
         created = await identity.create()
         await identity.update(created.did, {"n": "1"})
@@ -98,7 +98,7 @@ async def test_cmp_2_what_is_large_can_be_configured(node: Node) -> None:
 
 async def test_cmp_2_large_messages_of_a_stream_are_compressed(identity: Identity) -> None:
     """CMP-2: A large message in a stream of answers is compressed for who accepts gzip."""
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         request = framed(pb.StreamDIDEventsRequest())
         stream = await _subscribed(raw, request, [accepts("gzip")])
         small, large = await identity.create(), await identity.create(properties=LARGE)
@@ -124,7 +124,7 @@ async def test_cmp_3_who_does_not_accept_gzip_gets_none(identity: Identity) -> N
         "lists an encoding of its own": [accepts("identity", "x-suite")],
     }
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         answers = {
             caller: await raw.call(f"/{SERVICE}/ResolveDID", framed(request), headers)
             for caller, headers in callers.items()
@@ -157,7 +157,7 @@ async def test_cmp_4_deflate_is_understood_or_unimplemented(identity: Identity) 
     """CMP-4: An encoding of gRPC's own that is not accepted is UNIMPLEMENTED, and not listed."""
     request = pb.CreateDIDRequest(method="key", properties=LARGE)
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         control = await _create(raw, compressed_frame(request), [GZIP])
         answer = await _create(
             raw, compressed_frame(request, "deflate"), [("grpc-encoding", "deflate")]
@@ -183,7 +183,7 @@ async def test_cmp_4_an_unknown_encoding_is_refused(identity: Identity) -> None:
     """CMP-4: An encoding that nobody knows is refused, and the connection lives."""
     request = pb.CreateDIDRequest(method="key")
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         control = await _create(raw, compressed_frame(request), [GZIP])
         answer = await _create(raw, compressed_frame(request), [("grpc-encoding", "x-suite")])
         after = await _create(raw, framed(request), [])
@@ -205,7 +205,7 @@ async def test_cmp_4_an_unknown_encoding_is_refused(identity: Identity) -> None:
 async def test_cmp_5_what_inflates_beyond_the_limit_is_refused(node: Node) -> None:
     """CMP-5: What inflates beyond the limit is RESOURCE_EXHAUSTED, and is never in memory."""
     service = await node.start({"limits": {"max_message_bytes": LIMIT}})
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         within = await _create(raw, compressed_frame(_request_of(LIMIT)), [GZIP])
         beyond = await _create(raw, compressed_frame(_request_of(LIMIT + 1)), [GZIP])
     expect(within.grpc_status, equals="0", what="grpc-status of what inflates to the limit")
@@ -242,7 +242,7 @@ async def test_cmp_7_corrupt_gzip_is_refused(identity: Identity) -> None:
     }
     events = await identity.events(pb.EVENT_TYPE_CREATED)
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         control = await _created(raw, framed(whole, compressed=True), [GZIP])
         expect((await events.next()).did, equals=control, what="the first event: the control")
         answers = {
@@ -336,7 +336,7 @@ async def _resolved(
 ) -> RawAnswer:
     """Resolve a DID for a caller that accepts these encodings; the document must come back."""
     request = framed(pb.ResolveDIDRequest(did=document.did))
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         answer = await raw.call(f"/{SERVICE}/ResolveDID", request, [accepts(*accepted)])
     expect(
         [parsed(message, pb.ResolveDIDResponse) for message in encodings.read(answer)],
@@ -362,7 +362,7 @@ def _bomb() -> bytes:
 
 async def _status_of_a_bomb(service: Identity) -> tuple[str | None, str | None]:
     """Send a bomb on a connection of its own; return its grpc-status, and the next call's."""
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         answer = await _create(raw, _bomb(), [GZIP])
         after = await raw.call(f"/{HEALTH}/Check", framed(b""))
     return answer.grpc_status, after.grpc_status

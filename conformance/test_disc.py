@@ -25,10 +25,10 @@ AT_ONCE = 0.1
 """Seconds that a refusal may take that waits for nothing. The shortest waits that it is not to be
 confused with: 0.22 s for the delays of four attempts, 0.3 s for a rescan (`quick`)."""
 
-RECHECKED = seconds(DRIVEN["quick"]["health"]["interval"]) + bounds.PROMPT
-"""Seconds after which a change of a peer's health is known (`quick`)."""
+OFTEN = "0.1s"
+"""The `health.interval` of drivers that a test starts for itself."""
 
-SHORT = "0.5s"
+SHORT = "0.3s"
 """The `health.timeout` where a check is to run into it: long enough that a driver is asked before
 the first one ends."""
 
@@ -340,7 +340,9 @@ async def test_sock_10_the_unix_socket_goes_before_tcp(node: Node) -> None:
 
 async def _drive(node: Node, health_timeout: str = "", **services: dict[str, Any]) -> Driver:
     """Start a driver that has services registered."""
-    health = DRIVEN["quick"]["health"] | ({"timeout": health_timeout} if health_timeout else {})
+    health = {**DRIVEN["quick"]["health"], "interval": OFTEN}
+    if health_timeout:
+        health["timeout"] = health_timeout
     return await node.drive({**DRIVEN["quick"], "health": health, "services": services})
 
 
@@ -357,12 +359,17 @@ async def _resolves_as(
 
 async def _resolves(driver: Driver, name: str, peer: Peer) -> None:
     """Wait until a change of health has made this peer the one to call."""
-    await _resolves_as(driver, name, ("OK", peer.address, ""), RECHECKED)
+    await _resolves_as(driver, name, ("OK", peer.address, ""), _rechecked(driver))
 
 
 async def _refuses(driver: Driver, name: str) -> None:
     """Wait until a change of health has made a service unavailable."""
-    await _resolves_as(driver, name, ("UNAVAILABLE", "", ""), RECHECKED)
+    await _resolves_as(driver, name, ("UNAVAILABLE", "", ""), _rechecked(driver))
+
+
+def _rechecked(driver: Driver) -> float:
+    """Return the seconds after which a change of a peer's health is known."""
+    return seconds(driver.settings["health"]["interval"]) + bounds.PROMPT
 
 
 def _arrived(counts: dict[Peer, int]) -> None:

@@ -177,7 +177,7 @@ async def test_err_3_methods_beyond_the_schema_are_held_to_it_too(identity: Iden
 @pytest.mark.parametrize("entries", [1, 16])
 async def test_err_5_metadata_passes_up_to_the_limit(identity: Identity, entries: int) -> None:
     """ERR-5: Custom metadata of exactly the limit passes, in one entry and in many."""
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         status = await _check_with(raw, _metadata(METADATA_LIMIT, entries))
 
     expect(status, equals="grpc-status 0", what=f"Check with 8192 bytes in {entries} entries")
@@ -186,10 +186,10 @@ async def test_err_5_metadata_passes_up_to_the_limit(identity: Identity, entries
 @pytest.mark.parametrize("size", [METADATA_LIMIT + 2048, METADATA_LIMIT * 10])
 async def test_err_5_metadata_beyond_the_limit_is_refused(identity: Identity, size: int) -> None:
     """ERR-5: Custom metadata beyond the limit is refused, and others are served."""
-    async with RawConnection(identity.path) as control:
+    async with RawConnection(identity.address) as control:
         within = await _check_with(control, _metadata(METADATA_LIMIT, 1))
         expect(within, equals="grpc-status 0", what="the control: Check with 8192 bytes")
-    async with RawConnection(identity.path) as raw, RawConnection(identity.path) as other:
+    async with RawConnection(identity.address) as raw, RawConnection(identity.address) as other:
         beyond = await _check_with(raw, _metadata(size, size // 4096))
         beside = await _check_with(other, [])
 
@@ -205,7 +205,7 @@ async def test_err_6_the_service_keeps_the_deadline_itself(node: Node) -> None:
     """ERR-6: A deadline that passes ends the call from the service's side, and its handler."""
     service = await node.start(ONE_SUBSCRIBER)
 
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         before = time.monotonic()
         timeout = ("grpc-timeout", f"{int(DEADLINE_GIVEN * 1000)}m")
         stream = await raw.begin(SUBSCRIBE, [timeout])
@@ -261,7 +261,7 @@ async def test_err_7_a_cancelled_call_stops_its_handler(node: Node, how: str) ->
 
 async def _while_draining(service: Identity) -> Answer:
     """Call while the service drains, and let it end."""
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         held = await raw.hold(f"/{SERVICE}/CreateDID", pb.CreateDIDRequest(method="key"))
         service.process.signal(signal.SIGTERM)
         await until(lambda: not service.accepts(), bound=PROMPT, what="the socket is gone")

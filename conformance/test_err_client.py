@@ -25,7 +25,7 @@ ATTEMPT = 10.0
 LONGER = 2.0
 """Seconds of a deadline that a caller gives."""
 
-LATER = 0.6
+LATER = 0.5
 """Seconds to an answer that comes within that, and after `default_timeout`."""
 
 WIRE = 0.01

@@ -13,13 +13,25 @@ from .harness.fixtures_client import Peers
 from .harness.judging import expect
 from .harness.kinds import KINDS
 from .harness.peer import Peer
-from .harness.pooling import answered, expect_at_once, expect_closed, limit, passes
+from .harness.pooling import (
+    SEVERAL,
+    answered,
+    expect_at_once,
+    expect_closed,
+    expect_used,
+    limit,
+    passes,
+)
 from .harness.replies import PING, echo, hangs, held
 
 pytestmark = pytest.mark.driven("pooling")
 
 DEFAULT = pytest.mark.driven("jittered")
-"""The driver with the default pool: one connection, and 5 s for a connect or a ping."""
+"""The driver with the default pool: one connection, and 5 s for a connect or a ping. It does not
+retry what is UNAVAILABLE."""
+
+ROOMY = pytest.mark.driven("quick")
+"""The driver that may open three connections, and lets them idle for minutes."""
 
 CALLS = 1000
 """Calls that come over one connection."""
@@ -37,7 +49,10 @@ MANY = 40
 """Calls in flight at once, over ten times as many as `max_conns`."""
 
 SLOW_GREETING = 0.05
-"""Seconds of a dial during which further calls come; `connect_timeout` is 0.4 s."""
+"""Seconds of a dial during which further calls come; `connect_timeout` is 5 s."""
+
+BREAKS = SEVERAL
+"""Times that a connection breaks: so many calls tell a backoff from a busy host."""
 
 
 @DEFAULT
@@ -62,6 +77,7 @@ async def test_pool_1_a_thousand_calls_share_a_connection(
     expect(await peer.calls_by_connection(), equals=[CALLS], what="calls by connection")
 
 
+@ROOMY
 async def test_pool_1_an_idle_connection_is_taken_first(
     driver: Driver, peer: Peer, name: str
 ) -> None:
@@ -94,55 +110,87 @@ async def test_pool_2_first_callers_share_one_dial(driver: Driver, peers: Peers,
     expect(await peer.calls_by_connection(), equals=[CALLERS], what="calls by connection")
 
 
+@DEFAULT
 async def test_pool_3_a_connection_that_is_cut_is_replaced(
     driver: Driver, peer: Peer, name: str
 ) -> None:
     """POOL-3: A call on a connection that is cut ends; the next one opens another, and works."""
+    await peer.checked()
     before = await driver.call(name)
-    peer.answers(hangs())
-    begun = driver.begin(name)
-    await peer.arrived(2)
     expect(before.code, equals="OK", what="code of a call before")
-    expect(await peer.calls_by_connection(), equals=[2], what="calls by connection, so far")
 
-    await peer.drop_connections()
-    cut = await begun
-    after = await driver.call(name)
+    cut, after = [], []
+    for number in range(1, BREAKS + 1):
+        peer.answers(hangs())
+        begun = driver.begin(name)
+        await peer.arrived(2 * number)
+        expect(
+            await peer.calls_by_connection(),
+            equals=[2] * number,
+            what="calls by connection, so far",
+        )
+        await peer.drop_connections()
+        cut.append(await begun)
+        after.append(await driver.call(name))
 
-    expect(cut.code, equals="UNAVAILABLE", what="code of the call that was in flight")
-    expect((after.code, after.payloads), equals=("OK", (PING,)), what="outcome of the next call")
-    expect_at_once(after)
-    expect(await peer.calls_by_connection(), equals=[2, 1], what="calls by connection")
+    expect(
+        [one.code for one in cut],
+        equals=["UNAVAILABLE"] * BREAKS,
+        what="codes of the calls that were in flight",
+    )
+    expect(
+        [(one.code, one.payloads) for one in after],
+        equals=[("OK", (PING,))] * BREAKS,
+        what="outcomes of the next calls",
+    )
+    expect_at_once(*after)
+    expect(await peer.calls_by_connection(), equals=[*[2] * BREAKS, 1], what="calls by connection")
 
 
+@DEFAULT
 async def test_pool_3_a_connection_that_ended_idle_is_not_used(
     driver: Driver, peer: Peer, name: str
 ) -> None:
     """POOL-3: Where the peer ended an idle connection, the next call opens another at once."""
-    for number in (1, 2, 3):
-        outcome = await driver.call(name)
-        expect(outcome.code, equals="OK", what=f"code of the call on connection {number}")
-        expect_at_once(outcome)
-        expect(await peer.calls_by_connection(), equals=[1] * number, what="calls by connection")
+    await peer.checked()
+    outcomes = []
 
+    for number in range(1, BREAKS + 2):
+        outcomes.append(await driver.call(name))
+        expect(outcomes[-1].code, equals="OK", what=f"code of the call on connection {number}")
+        expect(await peer.calls_by_connection(), equals=[1] * number, what="calls by connection")
         await peer.end_connections()
 
+    expect_at_once(*outcomes[1:])
 
+
+@DEFAULT
 async def test_pool_3_a_peer_that_was_away_is_called_again(
     driver: Driver, peers: Peers, peer: Peer, name: str
 ) -> None:
     """POOL-3: Calls work as soon as a peer is back, without a restart of the client."""
+    await peer.checked()
     before = await driver.call(name)
     expect((before.code, len(peer.arrivals)), equals=("OK", 1), what="a call before it goes")
 
-    await peer.close(leave=True)
-    away = await driver.call(name)
-    back = await peers(name)
-    after = await driver.call(name)
+    away, back = [], []
+    for _ in range(BREAKS):
+        await peer.close(leave=True)
+        away.append(await driver.call(name))
+        peer = await peers(name)
+        back.append((await driver.call(name), len(peer.arrivals)))
 
-    expect(away.code, equals="UNAVAILABLE", what="code of a call while it is away")
-    expect((after.code, len(back.arrivals)), equals=("OK", 1), what="a call once it is back")
-    expect_at_once(after)
+    expect(
+        [one.code for one in away],
+        equals=["UNAVAILABLE"] * BREAKS,
+        what="codes of calls while it is away",
+    )
+    expect(
+        [(one.code, arrived) for one, arrived in back],
+        equals=[("OK", 1)] * BREAKS,
+        what="calls once it is back, and what arrives",
+    )
+    expect_at_once(*(one for one, _ in back))
 
 
 async def test_pool_4_an_idle_connection_is_closed(driver: Driver, peers: Peers, name: str) -> None:
@@ -157,6 +205,7 @@ async def test_pool_4_an_idle_connection_is_closed(driver: Driver, peers: Peers,
 
     await passes(patience / 4)
     await driver.call(again.name)
+    expect_used(again, since=answered(again, 0), within=patience)
     await idle.disconnected(bound=patience)
     after = await driver.call(idle.name)
     await again.disconnected(bound=patience)
@@ -210,6 +259,7 @@ async def test_pool_5_never_more_idle_ones_than_max_idle_conns(
     a, b, c, d = [await peers(f"{name}-{letter}") for letter in "abcd"]
     few = [await driver.call(peer.name) for peer in (a, b, a)]
     expect({one.code for one in few}, equals={"OK"}, what="codes of the first calls")
+    expect_used(a, since=answered(a, 0), within=patience)
     expect(
         [await peer.calls_by_connection() for peer in (a, b)],
         equals=[[2], [1]],
@@ -217,6 +267,8 @@ async def test_pool_5_never_more_idle_ones_than_max_idle_conns(
     )
 
     more = [await driver.call(peer.name) for peer in (c, d)]
+    for peer, older in ((c, b), (d, a)):
+        expect_used(peer, since=answered(older), within=patience)
     for peer in (a, b, c, d):
         await peer.disconnected(bound=patience)
 

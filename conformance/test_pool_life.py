@@ -11,7 +11,7 @@ from blackhole.identity.v1 import identity_pb2 as pb
 from .harness.bounds import DEADLINE, PROMPT, until
 from .harness.driver import Driver
 from .harness.fixtures_client import Peers
-from .harness.history import expect_elapsed
+from .harness.history import expect_elapsed, expect_host
 from .harness.identity import SERVICE, Identity
 from .harness.judging import expect
 from .harness.nodes import Node
@@ -21,7 +21,7 @@ from .harness.pooling import answered, expect_at_once, limit, passes
 from .harness.raw import RawConnection
 from .harness.replies import echo, hangs, held
 
-pytestmark = pytest.mark.driven("pooling")
+pytestmark = pytest.mark.driven("pinging")
 
 BAD_GREETINGS: dict[str, str | bytes] = {
     "closes at once": "closing",
@@ -38,7 +38,7 @@ HALF_OF_SETTINGS = b"\x00\x00\x00\x04\x00"
 PINGS = 10
 """Pings in a row without a call between them; gRPC's servers send away at the third."""
 
-PACE = 0.02
+PACE = 0.005
 """Seconds between these: no default allows more than one in 10 s."""
 
 CLOSED = {
@@ -49,7 +49,6 @@ CLOSED = {
 """The driver that is closed."""
 
 
-@pytest.mark.driven("pinging")
 async def test_pool_6_an_idle_connection_is_kept_alive(
     driver: Driver, peers: Peers, name: str
 ) -> None:
@@ -78,14 +77,11 @@ async def test_pool_6_an_idle_connection_is_kept_alive(
     outcomes = [await call, await driver.call(idle.name)]
 
     expect([one.code for one in outcomes], equals=["OK", "OK"], what="codes of the calls")
-    expect(
-        [await peer.calls_by_connection() for peer in (idle, busy)],
-        equals=[[2], [1]],
-        what="calls by connection",
-    )
+    calls = [await peer.calls_by_connection() for peer in (idle, busy)]
+    _expect_pongs(driver, asked, holds=calls == [[2], [1]])
+    expect(calls, equals=[[2], [1]], what="calls by connection")
 
 
-@pytest.mark.driven("pinging")
 async def test_pool_7_a_peer_that_answers_no_pings_is_found_dead(
     driver: Driver, peers: Peers, name: str
 ) -> None:
@@ -94,6 +90,7 @@ async def test_pool_7_a_peer_that_answers_no_pings_is_found_dead(
     most = limit(driver, "keep_alive") + least
     lively, idle, busy = [await peers(f"{name}-{what}") for what in ("lively", "idle", "busy")]
     busy.answers(hangs())
+    begun = time.monotonic()
     call = driver.begin(busy.name, method="SERVER_STREAM", timeout=most + DEADLINE)
     await busy.arrived(1)
     before = [await driver.call(peer.name) for peer in (lively, idle)]
@@ -123,7 +120,9 @@ async def test_pool_7_a_peer_that_answers_no_pings_is_found_dead(
     back = await peers(busy.name)
     after = [await driver.call(peer.name) for peer in (lively, back)]
     expect([one.code for one in after], equals=["OK", "OK"], what="codes of calls after")
-    expect(await lively.calls_by_connection(), equals=[2], what="calls where pings are answered")
+    calls = await lively.calls_by_connection()
+    _expect_pongs(driver, begun, holds=calls == [2])
+    expect(calls, equals=[2], what="calls where pings are answered")
 
 
 async def test_pool_8_a_connect_ends_at_connect_timeout(
@@ -137,11 +136,15 @@ async def test_pool_8_a_connect_ends_at_connect_timeout(
     slow.greets("normal", after=patience / 4)
     silent.greets("silent")
     half.greets(HALF_OF_SETTINGS)
+    since = time.monotonic()
 
     control, *failed = await asyncio.gather(
         *(driver.call(peer.name) for peer in (slow, silent, half))
     )
 
+    expect_host(
+        holds=control.code == "OK", since=since, spare=patience / 2, what="the slow one in time"
+    )
     expect((control.code, len(slow.arrivals)), equals=("OK", 1), what="a call of the slow one")
     for peer, outcome in zip((silent, half), failed, strict=True):
         expect(outcome.code, equals="UNAVAILABLE", what=f"code of a call of {peer.name}")
@@ -185,14 +188,13 @@ async def test_pool_8_who_speaks_no_http_2_is_unavailable(
         equals=dict.fromkeys(bad, ("OK", 1)),
         what="code and arrivals of a call afterwards",
     )
-    for outcome in later:
-        expect_at_once(outcome)
+    expect_at_once(*later)
 
 
 async def test_pool_9_who_pings_often_is_not_sent_away(identity: Identity) -> None:
     """POOL-9: Pings are answered without a call and with one, and GOAWAY never comes."""
     pings = [number.to_bytes(8, "big") for number in range(2 * PINGS)]
-    async with RawConnection(identity.path) as connection:
+    async with RawConnection(identity.address) as connection:
         for ping in pings[:PINGS]:
             await connection.ping(ping)
             await passes(PACE)
@@ -251,6 +253,14 @@ async def test_pool_10_close_closes_every_connection(node: Node) -> None:
         what="a call afterwards",
     )
     expect(await idle.calls_by_connection(), equals=[1], what="calls by connection")
+
+
+def _expect_pongs(driver: Driver, since: float, *, holds: bool) -> None:
+    """Make sure that the host let the suite answer pings before a client had to give up on it."""
+    expect_host(
+        holds=holds, since=since, spare=0.8 * limit(driver, "connect_timeout"),
+        what="every ping answered in time",
+    )  # fmt: skip
 
 
 async def _pinged(peer: Peer, since: float, each: float) -> list[float]:

@@ -111,7 +111,7 @@ async def test_proc_6_sigterm_drains(node: Node) -> None:
     watch = await service.watch()
     expect((await watch.next()).status, equals=SERVING, what="health before SIGTERM")
 
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         held = await raw.hold(CREATE, pb.CreateDIDRequest(method="held"))
         did("held a CreateDID half-sent")
         service.process.signal(signal.SIGTERM)
@@ -148,7 +148,7 @@ async def test_proc_7_the_grace_period_has_an_end(node: Node) -> None:
     await watch.next()
     events = await service.events()
 
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         held = await raw.hold(CREATE, pb.CreateDIDRequest(method="held"))
         did("held a CreateDID half-sent, and never sent the rest")
         before = time.monotonic()
@@ -167,7 +167,7 @@ async def test_proc_8_a_second_sigterm_cuts_nothing_short(node: Node) -> None:
     """PROC-8: A second SIGTERM while draining cuts nothing short."""
     service = await node.start()
 
-    async with RawConnection(service.path) as raw:
+    async with RawConnection(service.address) as raw:
         held = await raw.hold(CREATE, pb.CreateDIDRequest(method="held"))
         service.process.signal(signal.SIGTERM)
         await until(lambda: not service.accepts(), bound=PROMPT, what="the socket is gone")

@@ -24,6 +24,9 @@ FOUND = 1.0 + LATE + bounds.PROMPT
 RECHECKED = seconds(DRIVEN["quick"]["health"]["interval"]) + bounds.PROMPT
 """Seconds after which a change of a peer's health is known (`quick`)."""
 
+OFTEN = "0.1s"
+"""The `health.interval` of the driver that counts failures."""
+
 THRESHOLD = 3
 """Failed checks in a row that make an endpoint unhealthy, as a driver of its own is told."""
 
@@ -101,16 +104,16 @@ async def test_reg_7_state_and_last_check_are_kept_up_to_date(
 
 async def test_reg_7_failures_are_counted_to_the_threshold(node: Node) -> None:
     """REG-7: A healthy endpoint is unhealthy after failure_threshold failed checks in a row."""
-    health = DRIVEN["quick"]["health"] | {"failure_threshold": THRESHOLD}
+    health = DRIVEN["quick"]["health"] | {"interval": OFTEN, "failure_threshold": THRESHOLD}
     driver = await node.drive({**DRIVEN["quick"], "health": health})
-    peer = await node.peer("flaky")
+    peer, patience = await node.peer("flaky"), seconds(OFTEN) + bounds.PROMPT
 
     async with driver.watch() as registry:
         await registry.becomes("flaky", "HEALTHY", bound=FOUND)
         # What was not answered yet may be answered so too.
         passed = sum(check.answered is not None for check in peer.checks)
         peer.health = NOT_SERVING
-        await registry.becomes("flaky", "UNHEALTHY", bound=THRESHOLD * RECHECKED)
+        await registry.becomes("flaky", "UNHEALTHY", bound=THRESHOLD * patience)
         failed = len(peer.checks) - passed
 
     expect(failed, at_least=THRESHOLD, what="failed checks before it was unhealthy")

@@ -1,6 +1,7 @@
 """Chapter 16: how a call ends that is made of attempts (RTY-4 to RTY-6)."""
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -8,9 +9,9 @@ from google.rpc import error_details_pb2
 
 from .harness.calls import Metadata
 from .harness.driver import Driver
-from .harness.history import ROUNDING, expect_elapsed
+from .harness.history import ROUNDING, expect_elapsed, expect_host
 from .harness.judging import expect
-from .harness.kinds import KINDS, Kinds, alike
+from .harness.kinds import KINDS, Kinds, alike, told
 from .harness.outcomes import Outcome
 from .harness.peer import Peer
 from .harness.replies import Reply, fails, hangs, ok
@@ -21,9 +22,12 @@ DEADLINE = 0.4
 FIRST = 0.15
 """Seconds that the first attempt takes of it."""
 
+SPARE = 0.15
+"""Seconds that are left for two attempts to arrive, which takes a few milliseconds each."""
+
 SOON = 0.15
 """Seconds after which a deadline, or its caller, ends a call that waits for its second attempt;
-the wait of the driver called waiting is 0.5 s."""
+the wait of the driver called waiting is 0.3 s."""
 
 LONG = 5.0
 """Seconds of a deadline that comes after all of its attempts."""
@@ -81,9 +85,12 @@ async def test_rty_4_the_code_is_that_of_the_last_error(
 async def test_rty_5_attempts_share_the_deadline(kinds: Kinds) -> None:
     """RTY-5: The second attempt has what the first left of the deadline, and ends with it."""
     kinds.answers(fails("UNAVAILABLE", after=FIRST), hangs())
+    since = time.monotonic()
 
     outcomes = await kinds.call(b"asked", timeout=DEADLINE)
 
+    twice = min(kinds.seen(len).values()) >= 2
+    expect_host(holds=twice, since=since, spare=SPARE, what="two attempts before the deadline")
     expect(
         {kind: (outcomes[kind].code, attempts) for kind, attempts in kinds.seen(len).items()},
         equals=alike(("DEADLINE_EXCEEDED", 2)),
@@ -108,10 +115,13 @@ async def test_rty_5_no_wait_outlives_the_deadline(
     driver: Driver, kinds: Kinds, peer: Peer, name: str
 ) -> None:
     """RTY-5: A call whose deadline comes during a wait is over by then, and never tried again."""
+    await _connected(kinds)
     kinds.answers(fails("UNAVAILABLE"), ok(b"late"))
     peer.answers(fails("UNAVAILABLE"), ok(b"again"))
+    since = time.monotonic()
 
     outcomes = await kinds.call(b"asked", timeout=SOON)
+    _expect_an_attempt(kinds, since)
     control = await driver.call(name, timeout=LONG)
 
     for kind, outcome in outcomes.items():
@@ -123,7 +133,7 @@ async def test_rty_5_no_wait_outlives_the_deadline(
             what=f"time to the end of the call, {kind}",
         )  # fmt: skip
     expect((control.code, len(peer.arrivals)), equals=("OK", 2), what="the control, its attempts")
-    expect(kinds.seen(len), equals=alike(1), what="attempts, once the control was tried again")
+    expect(_attempts(kinds), equals=alike(1), what="attempts, once the control was tried again")
 
 
 @pytest.mark.driven("waiting")
@@ -131,10 +141,13 @@ async def test_rty_6_cancellation_ends_the_wait(
     driver: Driver, kinds: Kinds, peer: Peer, name: str
 ) -> None:
     """RTY-6: A call that is cancelled while it waits is over at once, and never tried again."""
+    await _connected(kinds)
     kinds.answers(fails("UNAVAILABLE"), ok(b"late"))
     peer.answers(fails("UNAVAILABLE"), ok(b"again"))
+    since = time.monotonic()
 
     outcomes = await kinds.call(b"asked", timeout=LONG, cancel_after=SOON)
+    _expect_an_attempt(kinds, since)
     control = await driver.call(name, timeout=LONG)
 
     expect(
@@ -148,7 +161,29 @@ async def test_rty_6_cancellation_ends_the_wait(
             what=f"time to the end of the call, {kind}",
         )  # fmt: skip
     expect((control.code, len(peer.arrivals)), equals=("OK", 2), what="the control, its attempts")
-    expect(kinds.seen(len), equals=alike(1), what="attempts, once the control was tried again")
+    expect(_attempts(kinds), equals=alike(1), what="attempts, once the control was tried again")
+
+
+async def _connected(kinds: Kinds) -> None:
+    """Let every kind of call succeed once, so that connecting takes no part of a deadline."""
+    kinds.answers(ok(b"connected"))
+    before = await kinds.call(b"before", timeout=LONG)
+    expect(told(before), equals=alike(("OK", (b"connected",))), what="calls before")
+
+
+def _attempts(kinds: Kinds) -> dict[str, int]:
+    """Return how often each kind of call was tried after the one by which it was connected."""
+    return kinds.seen(lambda arrivals: len(arrivals) - 1)
+
+
+def _expect_an_attempt(kinds: Kinds, since: float) -> None:
+    """Make sure that the host let every kind of call be tried before it was to end.
+
+    Raises:
+        Inconclusive: it did not.
+    """
+    tried = min(_attempts(kinds).values()) > 0
+    expect_host(holds=tried, since=since, spare=SOON / 2, what="one attempt of each kind")
 
 
 def _error(code: str, number: int) -> Reply:

@@ -19,6 +19,8 @@ from .harness.judging import did, expect, not_run
 from .harness.nodes import LONGEST_SOCKET, Node, identity_of_file, peer_credentials
 from .harness.raw import RawConnection, framed
 
+pytestmark = pytest.mark.transports("unix")
+
 SETTINGS_FRAME = 4
 """Type of the frame that HTTP/2 begins with (RFC 9113, 6.5)."""
 
@@ -36,7 +38,7 @@ async def test_sock_1_the_socket_speaks_grpc_over_http2(identity: Identity) -> N
     kind = identity_of_file(identity.path)
     expect(kind and kind[0], equals="s", what=f"kind of file at {identity.path.name}")
 
-    async with RawConnection(identity.path) as raw:
+    async with RawConnection(identity.address) as raw:
         stream = await raw.begin(f"/{HEALTH}/Check")
         await raw.send(stream, framed(health_pb2.HealthCheckRequest(service="identity")), end=True)
         answer = await raw.over(stream)

@@ -6,6 +6,7 @@ mistake is told at once, and SIGTERM until then ends a process that owns nothing
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ class _Version(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the role that the arguments ask for, until it ends."""
     logging.claim_standard_streams()
+    # Its core writes of each refused handshake to standard error, and waits while that is full:
+    # any stranger could stop the process so, where nobody reads (PROC-9).
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     options = _parser().parse_args(arguments)
     logging.configure(service=options.name)
     try:

@@ -67,6 +67,16 @@ METHODS: Mapping[str, Method] = dict(_methods())
 """The methods that the peer plays, by path."""
 
 
+@dataclass(frozen=True, slots=True)
+class TLSSession:
+    """What was agreed in a handshake."""
+
+    version: str
+    alpn: str
+    serial: int
+    """Of the client's certificate."""
+
+
 @dataclass(eq=False, slots=True)
 class Connection:
     """One connection that the peer accepted."""
@@ -86,6 +96,8 @@ class Connection:
     """The `:path` of every request, in order."""
     problem: str = ""
     """How the client broke HTTP/2, if it did."""
+    tls: TLSSession | None = None
+    """None: it is not spoken by TLS."""
 
     @property
     def counted(self) -> bool:

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from . import bounds
+from .addresses import Address
 from .judging import NonConformance
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -65,22 +66,32 @@ class Channel:
     """A connection of the suite to one address, with a watchdog around every call.
 
     Args:
-        target: gRPC address.
+        address: where it leads.
         on_hang: called when a call outlives its deadline, to end whatever hangs.
+        metadata: custom metadata of every call, before the call's own: a token, say.
     """
 
-    def __init__(self, target: str, on_hang: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        on_hang: Callable[[], object] | None = None,
+        metadata: Metadata = (),
+    ) -> None:
         """Make the channel; it connects at the first call."""
-        self.target = target
+        self.address = address
         self._on_hang = on_hang
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._metadata = tuple(metadata)
+        self._channel = address.channel(CHANNEL_OPTIONS)
+        self.closed = False
+        """Whether nothing more can be called."""
 
     def __repr__(self) -> str:
         """Show where it leads."""
-        return f"Channel({self.target!r})"
+        return f"Channel({self.address})"
 
     async def close(self) -> None:
         """Close the connection and cancel what runs on it."""
+        self.closed = True
         await self._channel.close()
 
     async def unary(
@@ -106,7 +117,7 @@ class Channel:
         """
         body = request if isinstance(request, bytes) else request.SerializeToString()
         method: Any = self._channel.unary_unary(path)
-        call = method(body, timeout=timeout, metadata=tuple(metadata))
+        call = method(body, timeout=timeout, metadata=(*self._metadata, *metadata))
         started = time.monotonic()
 
         async def finish() -> Answer:
@@ -134,7 +145,7 @@ class Channel:
         """
         started = time.monotonic()
         method: Any = self._channel.unary_stream(path)
-        calls = [method(body, timeout=bounds.DEADLINE) for body in bodies]
+        calls = [method(body, timeout=bounds.DEADLINE, metadata=self._metadata) for body in bodies]
 
         async def finish() -> list[Answer]:
             await asyncio.gather(
@@ -153,7 +164,7 @@ class Channel:
         first, that one reports an INTERNAL error of its own half of the time.
         """
         method: Any = self._channel.unary_stream(path)
-        call = method(body, timeout=bounds.DEADLINE)
+        call = method(body, timeout=bounds.DEADLINE, metadata=self._metadata)
         started = time.monotonic()
         found: list[bytes] = []
 
@@ -172,13 +183,16 @@ class Channel:
         response_type: type[Message],
         *,
         timeout: float | None = None,
+        metadata: Metadata = (),
     ) -> "Stream":
         """Open a stream of answers, and wait until the server confirmed it or refused it.
 
         Confirmed means: initial metadata arrived, or the call ended.
         """
         method: Any = self._channel.unary_stream(path)
-        call = method(request.SerializeToString(), timeout=timeout)
+        call = method(
+            request.SerializeToString(), timeout=timeout, metadata=(*self._metadata, *metadata)
+        )
         stream = Stream(call, response_type, path)
         await self._watched(stream.confirmed(), path, bounds.DEADLINE)
         return stream

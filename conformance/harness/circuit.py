@@ -38,8 +38,10 @@ class Circuit:
         """Know the driver and the peer; nothing is called yet."""
         settings = driver.settings["circuit"]
         self._driver = driver
-        self._peer = peer
-        self._service = service or peer.name
+        self.peer = peer
+        """Plays the service."""
+        self.service = service or peer.name
+        """Its name."""
         self._version = version
         self.failures: int = settings["failure_threshold"]
         """Failures in a row that open it."""
@@ -52,15 +54,15 @@ class Circuit:
 
     def __repr__(self) -> str:
         """Show whose it is."""
-        return f"Circuit({self._service!r})"
+        return f"Circuit({self.service!r})"
 
     async def call(self, method: str = "UNARY") -> Outcome:
         """Make a call."""
-        return await self._driver.call(self._service, PING, method=method, version=self._version)
+        return await self._driver.call(self.service, PING, method=method, version=self._version)
 
     async def calls(self, *replies: Reply, method: str = "UNARY") -> list[Outcome]:
         """Make one call after the other, each answered as given."""
-        self._peer.answers(*replies)
+        self.peer.answers(*replies)
         return [await self.call(method) for _ in replies]
 
     async def begins(self, *replies: Reply) -> list[asyncio.Task[Outcome]]:
@@ -73,10 +75,10 @@ class Circuit:
         """
         begun = []
         for reply in replies:
-            count = len(self._peer.arrivals)
-            self._peer.answers(held(reply))
-            begun.append(self._driver.begin(self._service, PING, method="SERVER_STREAM"))
-            await self._peer.arrived(count + 1)
+            count = len(self.peer.arrivals)
+            self.peer.answers(held(reply))
+            begun.append(self._driver.begin(self.service, PING, method="SERVER_STREAM"))
+            await self.peer.arrived(count + 1)
         return begun
 
     async def opens(self) -> Arrival:
@@ -85,17 +87,17 @@ class Circuit:
         Raises:
             Untestable: all of them arrive.
         """
-        self._peer.otherwise = DOWN
+        self.peer.otherwise = DOWN
         for _ in range(_PATIENCE * self.failures + 1):
-            count = len(self._peer.arrivals)
+            count = len(self.peer.arrivals)
             await self.call()
-            if len(self._peer.arrivals) == count:
+            if len(self.peer.arrivals) == count:
                 break
         else:
             untestable(f"the circuit is not open after {_PATIENCE * self.failures + 1} failures")
-        did(f"{self._peer.name}: the circuit is open")
-        self._peer.otherwise = echo()
-        return self._peer.arrivals[-1]
+        did(f"{self.peer.name}: the circuit is open")
+        self.peer.otherwise = echo()
+        return self.peer.arrivals[-1]
 
     async def half_opens(self) -> None:
         """Open it, and let the wait pass: the next call is the first trial."""
@@ -120,11 +122,11 @@ class Circuit:
             NonConformance: one arrives.
             Inconclusive: the wait was over before they were made.
         """
-        count, opened = len(self._peer.arrivals), since
+        count, opened = len(self.peer.arrivals), since
         if opened is None:
-            opened = self._peer.arrivals[-1].answered or 0.0
+            opened = self.peer.arrivals[-1].answered or 0.0
         outcomes = [await self.call(method) for method in methods or ("UNARY",)]
-        arrived = self._peer.arrivals[count:]
+        arrived = self.peer.arrivals[count:]
         if arrived and arrived[0].time >= opened + self.wait:
             inconclusive(f"calls were made later than {self.wait:g} s after the circuit opened")
         expect(arrived, equals=[], what="calls that arrive while the circuit is open")
@@ -136,11 +138,11 @@ class Circuit:
         Raises:
             NonConformance: none does, long after `half_open_timeout`.
         """
-        count = len(self._peer.arrivals)
+        count = len(self.peer.arrivals)
 
         async def arrives() -> Outcome | None:
             outcome = await self.call()
-            return outcome if len(self._peer.arrivals) > count else None
+            return outcome if len(self.peer.arrivals) > count else None
 
         trial: Outcome = await until(
             arrives, bound=self.wait + bounds.PROMPT, what="a trial call arrives"

@@ -177,7 +177,10 @@ class Driver(ServedProcess):
         name = f"alive{next(_numbers)}"
         async with Peer(self.path.with_name(f"{name}.sock")) as peer:
             await self.finds(name)
-            outcome = await self.call(name, b"still serves")
+            # Bounded by its own deadline alone, whatever the driver is configured to.
+            outcome = await self.call(
+                name, b"still serves", method="SERVER_STREAM", timeout=bounds.DEADLINE
+            )
             seen = [arrival.payloads for arrival in peer.arrivals]
         expect(
             (outcome.code, outcome.payloads, seen[-1:]),

@@ -4,6 +4,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,10 +15,14 @@ from .identity import Identity
 from .judging import NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
 from .options import ATTACHED, WORKDIR
+from .remote import Settings
 from .starvation import STARVATION
 
-TRANSPORTS = ("unix",)
-"""Transports that every service-side requirement runs on."""
+TRANSPORTS = ("unix", "tcp")
+"""Transports that every service-side requirement runs on (TLS-8)."""
+
+SERVED = frozenset({"service", "security", "platform"})
+"""Profiles of what is asked of a service, over whichever transport."""
 
 _SETTLE = 2.0
 """Seconds for gRPC to give back the descriptors of a channel that was closed; seen: 0.1."""
@@ -24,6 +30,9 @@ _SETTLE = 2.0
 _OWN_DESCRIPTORS = 8
 """Descriptors that gRPC may keep for itself once a first channel was made."""
 
+
+_DESCRIPTORS_A_NODE = 3
+"""Descriptors that a shared node keeps: its port, the suite's connection, and what that took."""
 
 SHARED: list[Node] = []
 """Nodes that are started when a test first needs them, and serve until the session ends."""
@@ -39,7 +48,34 @@ async def jitter() -> AsyncIterator[bounds.HostJitter]:
     await asyncio.gather(watching, return_exceptions=True)
 
 
-@pytest.fixture(scope="session", params=TRANSPORTS)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "transports(*names): the transports that the test is about; else both"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is asked of a service over both transports, where both are claimed (TLS-8)."""
+    if "transport" in metafunc.fixturenames:
+        metafunc.parametrize("transport", _transports(metafunc), indirect=True)
+
+
+def _transports(metafunc: pytest.Metafunc) -> tuple[str, ...]:
+    if marker := metafunc.definition.get_closest_marker("transports"):
+        return tuple(marker.args)
+    config = metafunc.config
+    if config.stash[ATTACHED] or "remote" not in config.stash[judge.IMPLEMENTATION].profiles:
+        return TRANSPORTS[:1]
+    # A test that names no requirement is refused later, with all others of its kind.
+    with suppress(ValueError):
+        requirement = judge.requirement_of(metafunc.function, judge.specification(config))
+        if SERVED.issuperset(requirement.profiles):
+            return TRANSPORTS
+    return TRANSPORTS[:1]
+
+
+@pytest.fixture
 def transport(request: pytest.FixtureRequest) -> str:
     """How the service under test is reached."""
     return str(request.param)
@@ -48,75 +84,123 @@ def transport(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def node(request: pytest.FixtureRequest, transport: str) -> AsyncIterator[Node]:
     """Directories and a configuration of the test's own, to start processes with."""
-    del transport
     if request.config.stash[ATTACHED]:
         not_run("attached: the suite cannot start or restart a service that the user started")
-    node = node_of(request.config)
+    node = node_of(request.config, transport)
     yield node
     await node.close()
 
 
 @pytest.fixture(scope="session")
-async def control_problem(request: pytest.FixtureRequest) -> Exception | None:
-    """What kept the service from starting and stopping once; None when nothing did."""
-    if request.config.stash[ATTACHED]:
-        return None
-    node = node_of(request.config)
-    try:
-        await (await node.start()).stop()
-    except NonConformance as problem:
-        return problem
-    finally:
-        await node.close()
-    return None
+def controls() -> dict[str, Exception | None]:
+    """What kept the service from starting and stopping once, by transport; None: nothing did."""
+    return {}
 
 
 @pytest.fixture
-def control(node: Node, control_problem: Exception | None) -> Node:
+async def control(node: Node, controls: dict[str, Exception | None]) -> Node:
     """A node with whose settings the service starts and stops: the control of a refused start."""
-    if control_problem is not None:
-        untestable(f"the control does not start and stop: {control_problem}")
+    if node.transport not in controls:
+        controls[node.transport] = None
+        try:
+            await (await node.start()).stop()
+        except NonConformance as problem:
+            controls[node.transport] = problem
+    if (known := controls[node.transport]) is not None:
+        untestable(f"the control does not start and stop: {known}")
     did("the control started and stopped")
     return node
 
 
+class SharedServices:
+    """Running identity services for all tests that destroy nothing, one a configuration.
+
+    Each is started when it is first needed, and serves until the session ends.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Start nothing yet."""
+        self._config = config
+        self._started: dict[tuple[str, str], tuple[Node, Identity | NonConformance]] = {}
+
+    async def get(
+        self, transport: str, name: str = "", settings: Settings | None = None
+    ) -> Identity:
+        """Return the service of a configuration.
+
+        Args:
+            transport: how it is reached.
+            name: of the configuration; the same name means the same settings.
+            settings: changes to the usual ones.
+
+        Raises:
+            Untestable: it does not start.
+        """
+        key = transport, name
+        if key not in self._started:
+            node = node_of(self._config, transport)
+            SHARED.append(node)
+            try:
+                self._started[key] = node, await node.start(settings)
+            except NonConformance as problem:
+                self._started[key] = node, problem
+        service = self._started[key][1]
+        if isinstance(service, NonConformance):
+            untestable(f"the service does not start: {service}")
+        return service
+
+    def attach(self, path: Path) -> None:
+        """Take a service that the user started in the place of the usual one."""
+        service = Identity(path, None, bounds.DEADLINE)
+        self._started["unix", ""] = node_of(self._config), service
+
+    async def close(self) -> None:
+        """End all of them."""
+        for node, service in self._started.values():
+            if isinstance(service, Identity):
+                await service.hang_up()
+            await node.close()
+
+
 @pytest.fixture(scope="session")
-async def shared_identity(
-    request: pytest.FixtureRequest, transport: str
-) -> AsyncIterator[Identity | Exception]:
-    """One running identity service for all tests that destroy nothing."""
-    del transport
+async def shared_services(request: pytest.FixtureRequest) -> AsyncIterator[SharedServices]:
+    """The running services of tests that destroy nothing."""
+    services = SharedServices(request.config)
     if attached := request.config.stash[ATTACHED].get("identity"):
-        service = Identity(attached, None, bounds.DEADLINE)
-        yield service
-        await service.hang_up()
-        return
-    node = node_of(request.config)
-    try:
-        yield await node.start()
-    except NonConformance as problem:
-        yield problem
-    await node.close()
+        services.attach(attached)
+    yield services
+    await services.close()
 
 
 @pytest.fixture
-async def identity(shared_identity: Identity | Exception) -> AsyncIterator[Identity]:
+async def identity(shared_services: SharedServices, transport: str) -> AsyncIterator[Identity]:
     """A running identity service that served before the test, and must serve after it."""
-    if isinstance(shared_identity, Exception):
-        untestable(f"the service does not start: {shared_identity}")
+    service = await shared_services.get(transport)
+    async with unharmed(service):
+        yield service
+
+
+@asynccontextmanager
+async def unharmed(service: Identity) -> AsyncIterator[None]:
+    """Make sure that a shared service serves before a test and after it, as the same process.
+
+    Raises:
+        Untestable: it does not serve before.
+        NonConformance: it does not serve after, or is another process.
+    """
     try:
-        await shared_identity.lives()
+        await service.lives()
     except NonConformance as problem:
         untestable(f"the service does not serve: {problem}")
-    before = peer_credentials(shared_identity.path)
-    if shared_identity.has_process:
-        attach("service.txt", shared_identity.process.story)
+    before = peer_credentials(service.path)
+    if service.has_process:
+        attach("service.txt", service.process.story)
 
-    yield shared_identity
+    yield
 
-    await shared_identity.hang_up(keep=shared_identity.channel)
-    await shared_identity.lives()
-    after = peer_credentials(shared_identity.path)
+    await service.hang_up(keep=service.channel)
+    await service.lives()
+    after = peer_credentials(service.path)
     if after != before:
         raise NonConformance(what="PID and user of the service", expected=before, observed=after)
 
@@ -128,26 +212,32 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
     Raises:
         RuntimeError: it did, which is an error of the suite's own.
     """
-    before, children = _open_descriptors(), _children()
+    before, children, shared = _open_descriptors(), _children(), len(SHARED)
     STARVATION.mark()
     yield
     end = time.monotonic() + _SETTLE + jitter.seconds
     # Nothing announces that a descriptor was closed.
-    while (more := _open_descriptors() - before) > _OWN_DESCRIPTORS and time.monotonic() < end:  # noqa: ASYNC110
+    while (more := _open_descriptors() - before) > _allowed(shared) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(bounds.POLL)
-    if more > _OWN_DESCRIPTORS:
+    if more > _allowed(shared):
         raise RuntimeError(f"the test left {more} descriptors open")
     if left := _children() - children - _shared():
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
 
 
-def node_of(config: pytest.Config) -> Node:
+def node_of(config: pytest.Config, transport: str = "unix") -> Node:
     """Return a node of its own for the implementation that is judged."""
     return Node(
         config.stash[judge.IMPLEMENTATION],
         config.stash[WORKDIR],
         config.getoption("start_timeout"),
+        transport,
     )
+
+
+def _allowed(shared: int) -> int:
+    """Return how many descriptors more a test may leave that began with so many shared nodes."""
+    return _OWN_DESCRIPTORS + _DESCRIPTORS_A_NODE * (len(SHARED) - shared)
 
 
 def _shared() -> set[int]:

@@ -1,5 +1,6 @@
 """The words that tests of the client role are written in: a driver, and the peers it calls."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from .circuit import Circuit
 from .driver import Driver
 from .fixtures import SHARED, node_of
-from .judging import NonConformance, attach, not_run, untestable
+from .judging import NonConformance, attach, did, not_run, untestable
 from .kinds import KINDS, Kinds
 from .nodes import Node, peer_credentials
 from .options import ATTACHED
@@ -25,8 +26,9 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
             "backoff_multiplier": 2,
         },
         "circuit": {"failure_threshold": 1000, "timeout": "10s"},
-        "pool": {"connect_timeout": "0.4s", "keep_alive": "30s"},
-        "batch": {"max_size": 5, "max_wait": "0.15s"},
+        "pool": {"max_conns": 3, "keep_alive": "30s"},
+        # Longer than any test: what leaves was full, however slowly it was submitted.
+        "batch": {"max_size": 5, "max_wait": "30s"},
         "registry": {"rescan_interval": "0.3s"},
         # A check that is late by half a second on a busy host must not make its peer unhealthy.
         "health": {"interval": "0.2s", "timeout": "2s"},
@@ -34,6 +36,17 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "compression": {"enabled": True, "min_bytes": 1024},
     },
     "breaking": {
+        "retry": {"max_attempts": 1},
+        "circuit": {
+            "failure_threshold": 3,
+            "success_threshold": 2,
+            "timeout": "10s",
+            "half_open_timeout": "0.3s",
+        },
+        "health": {"interval": "10s"},
+    },
+    "bounding": {
+        # Ends calls that a busy host may need as long for: of no use where that is not judged.
         "retry": {"max_attempts": 1},
         "circuit": {
             "failure_threshold": 3,
@@ -54,15 +67,12 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "health": {"interval": "10s"},
     },
     "pooling": {
-        "pool": {
-            "max_conns": 3,
-            "max_idle_conns": 2,
-            "idle_timeout": "0.4s",
-            "connect_timeout": "0.4s",
-            "keep_alive": "30s",
-        },
+        # A peer that a stalled host keeps from answering is not taken for dead: connect_timeout,
+        # which bounds answers to pings too, is its default of 5 s.
+        "pool": {"max_conns": 3, "max_idle_conns": 2, "idle_timeout": "0.4s"},
         "retry": {"max_attempts": 1},
         "health": {"interval": "10s"},
+        "batch": {"max_size": 5, "max_wait": "0.25s"},
     },
     "pinging": {
         # gRPC C-core sends no more than one ping a second, whatever it is told (measured).
@@ -72,7 +82,7 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "health": {"interval": "10s"},
     },
     "waiting": {
-        "retry": {"initial_backoff": "0.5s", "max_backoff": "0.5s"},
+        "retry": {"initial_backoff": "0.3s", "max_backoff": "0.3s"},
         "registry": {"rescan_interval": "0.3s"},
         "health": {"interval": "10s"},
         "default_timeout": "0.4s",
@@ -117,6 +127,8 @@ class SharedDrivers:
         """Start nothing yet."""
         self._config = config
         self._started: dict[str, tuple[Node, Driver | NonConformance]] = {}
+        self.proven: set[Driver] = set()
+        """Those that served at the end of the test that used them last."""
 
     async def get(self, configuration: str) -> tuple[Node, Driver]:
         """Return the driver of a configuration, and its node.
@@ -138,9 +150,17 @@ class SharedDrivers:
         return node, driver
 
     async def close(self) -> None:
-        """End all of them."""
-        for node, _ in self._started.values():
-            await node.close()
+        """End all of them, at once.
+
+        Raises:
+            NonConformance: one did not end well.
+        """
+        nodes = [node for node, _ in self._started.values()]
+        for outcome in await asyncio.gather(
+            *(node.close() for node in nodes), return_exceptions=True
+        ):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -171,7 +191,9 @@ async def driven(
 
 
 @pytest.fixture
-async def driver(driven: tuple[Node, Driver]) -> AsyncIterator[Driver]:
+async def driver(
+    driven: tuple[Node, Driver], shared_drivers: SharedDrivers
+) -> AsyncIterator[Driver]:
     """A running driver that served before the test, and must serve after it.
 
     Its peers and its state (breaker, pool, registry) meet no other test's, as long as each test
@@ -179,9 +201,11 @@ async def driver(driven: tuple[Node, Driver]) -> AsyncIterator[Driver]:
     """
     _, driver = driven
     try:
-        await driver.lives()
+        if driver not in shared_drivers.proven:
+            await driver.lives()
     except NonConformance as problem:
         untestable(f"the driver does not serve: {problem}")
+    shared_drivers.proven.discard(driver)
     before = peer_credentials(driver.path)
     attach("driver.txt", driver.process.story)
 
@@ -192,6 +216,7 @@ async def driver(driven: tuple[Node, Driver]) -> AsyncIterator[Driver]:
     after = peer_credentials(driver.path)
     if after != before:
         raise NonConformance(what="PID and user of the driver", expected=before, observed=after)
+    shared_drivers.proven.add(driver)
 
 
 @pytest.fixture
@@ -236,5 +261,34 @@ async def kinds(driver: Driver, peers: Peers, name: str) -> Kinds:
 
 @pytest.fixture
 def circuit(driver: Driver, peer: Peer) -> Circuit:
-    """The breaker of the service `name`, in the shared driver; needs `driven("breaking")`."""
+    """The breaker of the service `name`; needs `driven("breaking")` or `driven("bounding")`."""
     return Circuit(driver, peer)
+
+
+@pytest.fixture(scope="session")
+async def opened_circuits(
+    request: pytest.FixtureRequest, shared_drivers: SharedDrivers
+) -> list[Circuit]:
+    """A circuit for each test that begins with a half-open one: they wait for that at once."""
+    if request.config.stash[ATTACHED]:
+        return []
+    node, driver = await shared_drivers.get("breaking")
+    circuits: list[Circuit] = []
+    for item in request.session.items:
+        if "half_open" in getattr(item, "fixturenames", ()):
+            peer = await node.peer(f"half-open{len(circuits)}")
+            await driver.finds(peer.name)
+            circuits.append(Circuit(driver, peer))
+            await circuits[-1].opens()
+    await circuits[-1].passes(circuits[-1].wait)
+    return circuits
+
+
+@pytest.fixture
+def half_open(driver: Driver, opened_circuits: list[Circuit]) -> Circuit:
+    """A circuit that was opened, and whose wait has passed; needs `driven("breaking")`."""
+    del driver
+    circuit = opened_circuits.pop()
+    did(f"{circuit.service}: its circuit was opened, and half_open_timeout has passed")
+    attach(f"{circuit.service}.txt", circuit.peer.story)
+    return circuit

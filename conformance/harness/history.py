@@ -91,6 +91,27 @@ def expect_elapsed(
         _refuse([((since, since + elapsed), at_most)], violated)
 
 
+def expect_host(*, holds: bool, since: float, spare: float, what: str) -> None:
+    """Say so where something did not come about because the host took the time for it away.
+
+    Args:
+        holds: whether it did.
+        since: when that time began, on the monotonic clock.
+        spare: seconds of it beyond what is needed on an idle host.
+        what: what was to come about, in words.
+
+    Raises:
+        Inconclusive: it did not, and the host stalled for that long meanwhile, or let the
+            implementation wait for a CPU for as long.
+    """
+    if holds:
+        return
+    if (stall := JITTER.worst(since)) >= spare:
+        inconclusive(f"not {what}, but the host stalled for {_shown(stall)} meanwhile")
+    if (starved := STARVATION.seconds()) >= spare:
+        inconclusive(f"not {what}, but the implementation waited {_shown(starved)} for a CPU")
+
+
 def _refuse(spans: Iterable[tuple[tuple[float, float], float]], violated: NonConformance) -> None:
     """Raise if anything took longer than asked; say so if the host is to blame each time."""
     excuses: list[str] = []

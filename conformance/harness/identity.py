@@ -1,6 +1,7 @@
 """The identity service under judgement: words for what it offers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from google.protobuf import message_factory
@@ -90,6 +91,26 @@ class Identity(ServedProcess):
             f"/{HEALTH}/Watch",
             health_pb2.HealthCheckRequest(service=name),
             health_pb2.HealthCheckResponse,
+        )
+
+    @asynccontextmanager
+    async def unchanged(self) -> AsyncIterator[None]:
+        """Make sure that no DID is created, updated or deleted meanwhile.
+
+        The first event that somebody sees who watches all the while is that of a DID created after.
+
+        Raises:
+            NonConformance: it is another.
+        """
+        events = await self.events()
+        yield
+        marker = await self.create()
+        first = await events.next()
+        events.cancel()
+        expect(
+            (first.WhichOneof("payload"), first.did),
+            equals=("created", marker.did),
+            what="the first change since the refused calls began: of a DID created after them",
         )
 
     async def lives(self) -> None:

@@ -96,7 +96,7 @@ class Implementation:
         """Tell whether this implementation says that it meets the requirement."""
         if requirement.id in self.claims:
             return True
-        return requirement.profile in self.profiles and requirement.level is not Level.MAY
+        return self.profiles.issuperset(requirement.profiles) and requirement.level is not Level.MAY
 
     def version(self) -> str:
         """Ask the implementation for its version.

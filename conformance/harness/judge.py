@@ -115,7 +115,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     problems: list[str] = []
     for item in items:
         try:
-            item.stash[_OWN] = _requirement_of(item, requirements)
+            item.stash[_OWN] = requirement_of(getattr(item, "obj", None), requirements)
         except ValueError as problem:
             problems.append(f"{item.nodeid}: {problem}")
     if problems:
@@ -126,8 +126,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.stash[_PRESET] = preset
 
 
-def _requirement_of(item: pytest.Item, requirements: dict[str, Requirement]) -> Requirement:
-    function: Any = getattr(item, "obj", None)
+def requirement_of(function: Any, requirements: dict[str, Requirement]) -> Requirement:
+    """Return the requirement that a test is of.
+
+    Raises:
+        ValueError: it names none, or another in its name.
+    """
     match = _DOCSTRING.match(function.__doc__ or "")
     if match is None:
         raise ValueError("its docstring does not begin with the ID of a requirement")
@@ -141,7 +145,8 @@ def _requirement_of(item: pytest.Item, requirements: dict[str, Requirement]) -> 
 def _preset(config: pytest.Config, requirement: Requirement) -> tuple[Verdict, str] | None:
     implementation = config.stash[IMPLEMENTATION]
     if not implementation.claimed(requirement):
-        return Verdict.NOT_CLAIMED, f"profile {requirement.profile} is not claimed"
+        missing = [name for name in requirement.profiles if name not in implementation.profiles]
+        return Verdict.NOT_CLAIMED, f"profile {' and '.join(missing) or 'MAY'} is not claimed"
     if PREFLIGHT_FAILURE in config.stash:
         return Verdict.UNTESTABLE, "the implementation did not become ready in the preflight"
     return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ class Listener:
     """
 
     def __init__(
-        self, listener: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        """Begin to accept, each connection with a protocol of its own."""
+        """Begin to accept, each connection with a protocol of its own, by TLS with a context."""
+        self._context = context
         self._socket = listener
         self._socket.setblocking(False)
         self._protocol = protocol
@@ -40,7 +45,7 @@ class Listener:
                 connection, _ = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            made = self._loop.connect_accepted_socket(self._protocol, connection)
+            made = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
             task = self._loop.create_task(made)
             self._accepted.add(task)
             task.add_done_callback(self._accepted.discard)

@@ -9,20 +9,25 @@ import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
 from . import bounds
+from .addresses import Address, UnixAddress
 from .driver import Driver
 from .identity import Identity
 from .implementation import Implementation
 from .judging import NonConformance, attach, did, untestable
 from .peer import Peer
 from .processes import Exit, Process, Streams, spawn
+from .remote import Remote, Settings
 from .service import ServedProcess, seconds
+
+if TYPE_CHECKING:
+    from .calls import Metadata
 
 LONGEST_SOCKET = 107
 """Bytes of a socket's path at most: sun_path less its final NUL."""
@@ -35,15 +40,27 @@ _TEST_SETTINGS: Mapping[str, Any] = {
 }
 """What the suite configures besides the directories, for speed and to be recognised."""
 
-Settings = Mapping[str, Any]
-
 
 class Node:
-    """Directories of its own, one configuration, and what was started with it."""
+    """Directories of its own, one configuration, and what was started with it.
 
-    def __init__(self, implementation: Implementation, workdir: Path, start_timeout: float) -> None:
-        """Make the directories below `workdir`; nothing is started."""
+    Args:
+        implementation: what is started.
+        workdir: where its directories are made.
+        start_timeout: seconds for a process to become ready.
+        transport: how the suite calls its services: `unix`, or `tcp`, at which they listen too.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        workdir: Path,
+        start_timeout: float,
+        transport: str = "unix",
+    ) -> None:
+        """Make the directories; nothing is started."""
         self.implementation = implementation
+        self.transport = transport
         self.start_timeout = start_timeout
         # The shortest of names, because sockets live below it.
         self.directory = Path(tempfile.mkdtemp(prefix="bh", dir=workdir))
@@ -51,6 +68,9 @@ class Node:
         self.logs.mkdir()
         self.socket_dir = self.directory / "s"
         self.data_dir = self.directory / "data"
+        self.remote = Remote(self.directory / "tls") if transport == "tcp" else None
+        self.metadata: Metadata = ()
+        """Custom metadata of the suite's calls to what is started from now on: its token, say."""
         self.processes: list[Process] = []
         self.services: list[ServedProcess] = []
         self.peers: list[Peer] = []
@@ -67,7 +87,10 @@ class Node:
     def settings(self, changes: Settings | None = None) -> dict[str, Any]:
         """Return the configuration as ProtoJSON, with changes merged in, field by field."""
         base = {"socket_dir": str(self.socket_dir), "data_dir": str(self.data_dir)}
-        return _merged(_merged(base, _TEST_SETTINGS), changes or {})
+        settings = _merged(base, _TEST_SETTINGS)
+        if self.remote is not None:
+            settings = _merged(settings, self.remote.settings("identity"))
+        return _merged(settings, changes or {})
 
     def write(self, settings: Settings) -> Path:
         """Write a configuration file that obeys the schema."""
@@ -108,11 +131,10 @@ class Node:
         """Start the identity service with settings changed, and wait for nothing."""
         settings = self.settings(changes)
         process = self.run("service", "identity", "--config", str(self.write(settings)), **how)
-        service = Identity(
-            path=Path(settings["socket_dir"]) / "identity.sock",
-            process=process,
-            grace=seconds(settings["grace_period"]),
-        )
+        path = Path(settings["socket_dir"]) / "identity.sock"
+        address: Address = self.remote.address() if self.remote else UnixAddress(path)
+        grace = seconds(settings["grace_period"])
+        service = Identity(path, process, grace, address, self.metadata)
         self.services.append(service)
         return service
 
@@ -216,6 +238,8 @@ class Node:
             attach(f"{process.name}.txt", process.story())
         for peer in self.peers:
             await peer.close()
+        if self.remote is not None:
+            self.remote.close()
         shutil.rmtree(self.directory)
         if problems:
             raise problems[0]

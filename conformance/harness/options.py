@@ -1,6 +1,7 @@
 """The suite's own options, and what is done with them before the first test."""
 
 import math
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,10 @@ WORKDIR = pytest.StashKey[Path]()
 
 ATTACHED = pytest.StashKey[dict[str, Path]]()
 """Sockets of services that the user started, by name."""
+
+PROCESSES = 2
+"""Processes that judge at once unless `-n` says otherwise: tests wait more than they compute, and
+with more of them the host's jitter becomes what is measured."""
 
 _WORKER = "workerinput"
 
@@ -61,6 +66,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Judge in two processes where there are two cores, unless somebody wants to look inside."""
+    option = config.option
+    looks_inside = option.usepdb or option.collectonly or option.smoke or option.attach
+    alone = looks_inside or hasattr(config, _WORKER)
+    if getattr(option, "numprocesses", 0) is None and not alone:
+        option.numprocesses = min(PROCESSES, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the manifest and refuse what cannot be used, before any test.
 
@@ -80,7 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[ATTACHED] = dict(_attached(text) for text in config.getoption("attach"))
     config.stash[judge.IMPLEMENTATION] = _implementation(config)
     _seed(config)
-    rounds = math.ceil(config.getoption("examples") / BODIES_A_ROUND)
+    transports = 2 if "remote" in config.stash[judge.IMPLEMENTATION].profiles else 1
+    rounds = math.ceil(config.getoption("examples") / BODIES_A_ROUND / transports)
     hypothesis.settings.register_profile(
         "conformance",
         max_examples=rounds,

@@ -7,6 +7,7 @@ port of 127.0.0.1. What it answers, a test says (`replies`); what reached it, a 
 
 import asyncio
 import itertools
+import ssl
 from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
@@ -23,6 +24,7 @@ from .health import SERVING
 from .judging import attach, did
 from .listening import Listener, inode, listen_at_path, listen_at_port
 from .peer_connection import PeerConnection, Stream
+from .pki import Credentials
 from .recorded import Recorded
 from .replies import Reply, echo, fails, raw_message
 
@@ -41,6 +43,8 @@ class Peer(Recorded):
         greeting: `normal`; `silent`: accepts and never writes; `closing`: accepts and closes at
             once; bytes: writes these in place of HTTP/2, and nothing after them.
         greet_after: seconds before anything is written on a new connection.
+        tls: the certificate that it shows, and the authority that clients' must be of; only at a
+            port. None: it speaks plaintext.
     """
 
     def __init__(
@@ -50,12 +54,14 @@ class Peer(Recorded):
         name: str = "",
         greeting: str | bytes = "normal",
         greet_after: float = 0.0,
+        tls: Credentials | None = None,
     ) -> None:
         """Make a peer that answers every call with `echo()`; it does not listen yet."""
         super().__init__(name or (at.name.removesuffix(".sock") if isinstance(at, Path) else "tcp"))
         self._at = at
         self._greeting = greeting
         self._greet_after = greet_after
+        self._tls = tls
         self._listener: Listener | None = None
         self._inode: int | None = None
         self._script: deque[Reply] = deque()
@@ -107,7 +113,8 @@ class Peer(Recorded):
         else:
             listener = listen_at_path(self._at)
             self._inode = inode(self._at)
-        self._listener = Listener(listener, self._protocol)
+        context = self._tls.context(ssl.PROTOCOL_TLS_SERVER) if self._tls else None
+        self._listener = Listener(listener, self._protocol, context)
         did(f"{self.name}: a peer listens at {self.address}")
         attach(f"peer{next(_numbers)}-{self.name}.txt", self.story)
 

@@ -5,6 +5,7 @@ brings it, and a connection costs no task.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from .arrivals import Arrival, Connection
+from .arrivals import Arrival, Connection, TLSSession
 from .frames import PREFACE, GoawayFilter
 from .judging import did
 
@@ -153,6 +154,8 @@ class PeerConnection(asyncio.Protocol):
         """Note the connection, and greet it."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.record = self._accepted(self)
+        if (tls := transport.get_extra_info("ssl_object")) is not None:
+            self.record.tls = _session(tls)
         self.h2.initiate_connection()
         if self._greet_after:
             self._timer = asyncio.get_running_loop().call_later(self._greet_after, self.greet)
@@ -296,3 +299,11 @@ class PeerConnection(asyncio.Protocol):
     def _wake_all(self) -> None:
         for stream in self._streams.values():
             stream.wake()
+
+
+def _session(tls: ssl.SSLObject) -> TLSSession:
+    """Return what was agreed in a handshake in which the client showed a certificate."""
+    shown: Any = tls.getpeercert()
+    return TLSSession(
+        tls.version() or "", tls.selected_alpn_protocol() or "", int(shown["serialNumber"], 16)
+    )

@@ -6,7 +6,7 @@ from . import bounds
 from .bounds import until
 from .driver import Driver
 from .history import expect_elapsed
-from .judging import expect
+from .judging import expect, inconclusive
 from .outcomes import Outcome
 from .peer import Peer
 from .service import seconds
@@ -14,6 +14,9 @@ from .service import seconds
 AT_ONCE = 0.1
 """Seconds that a call may take which has to dial, but must not wait before: on an idle host
 it takes 5 ms, on a busy one 60; the shortest backoff of a gRPC library is longer than that."""
+
+SEVERAL = 3
+"""Calls of which a busy host lets one through without delay, whereas a backoff delays them all."""
 
 
 def limit(driver: Driver, field: str) -> float:
@@ -33,16 +36,38 @@ def answered(peer: Peer, number: int = -1) -> float:
     return moment
 
 
-def expect_at_once(outcome: Outcome) -> None:
-    """Make sure that a call waited for nothing.
+def expect_at_once(*outcomes: Outcome) -> None:
+    """Make sure that calls waited for nothing: each in AT_ONCE, and of SEVERAL the fastest in none.
 
     Raises:
-        NonConformance: it did.
+        NonConformance: one did, or all did.
     """
-    expect_elapsed(
-        outcome.elapsed, since=outcome.since, at_most=AT_ONCE,
-        what="time of a call that must not wait",
-    )  # fmt: skip
+    for outcome in outcomes:
+        expect_elapsed(
+            outcome.elapsed, since=outcome.since, at_most=AT_ONCE,
+            what="time of a call that must not wait",
+        )  # fmt: skip
+    if len(outcomes) >= SEVERAL:
+        fastest = min(outcomes, key=lambda outcome: outcome.elapsed)
+        expect_elapsed(
+            fastest.elapsed, since=fastest.since, at_most=0.0,
+            what=f"time of the fastest of {len(outcomes)} calls that must not wait",
+        )  # fmt: skip
+
+
+def expect_used(peer: Peer, *, since: float, within: float) -> None:
+    """Make sure that the host let the latest call come before its connection idled for too long.
+
+    Args:
+        peer: to whom the call was.
+        since: when the connection's call before that was answered, on the monotonic clock.
+        within: `idle_timeout` in seconds.
+
+    Raises:
+        Inconclusive: it came so late that a client may have closed the connection.
+    """
+    if (idled := peer.arrivals[-1].time - since) >= within:
+        inconclusive(f"{peer.name}: {idled:.3f} s passed between two calls, {within:g} s may")
 
 
 def expect_closed(peer: Peer, *, since: float, after: float) -> None:

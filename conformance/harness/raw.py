@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +18,7 @@ import h2.exceptions
 from google.protobuf.message import Message
 
 from . import bounds
+from .addresses import Address
 from .frames import GoawayFilter, framed, unframed
 from .judging import NonConformance
 
@@ -58,15 +58,15 @@ class RawAnswer:
 
 
 class RawConnection:
-    """One HTTP/2 connection to a Unix socket.
+    """One HTTP/2 connection to an address.
 
     Use as a context manager. Frames are read in the background, and answered
     where HTTP/2 asks for it (SETTINGS, PING, flow control).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, address: Address) -> None:
         """Remember where to connect."""
-        self._path = path
+        self._address = address
         self._answers: dict[int, RawAnswer] = {}
         self.closed = False
         """Whether the peer closed the connection."""
@@ -99,7 +99,7 @@ class RawConnection:
 
     async def __aenter__(self) -> Self:
         """Connect and send the preface."""
-        self._reader, self._writer = await asyncio.open_unix_connection(str(self._path))
+        self._reader, self._writer = await self._address.connect()
         self._h2.initiate_connection()
         self._reading = asyncio.create_task(self._read())
         await self._flush()
@@ -119,7 +119,8 @@ class RawConnection:
         self._reading.cancel()
         with suppress(asyncio.CancelledError):
             await self._reading
-        self._writer.close()
+        # Not `close`: with TLS that waits half a minute for the other side's farewell.
+        self._writer.transport.abort()
         with suppress(OSError):
             await self._writer.wait_closed()
 
@@ -214,7 +215,7 @@ class RawConnection:
 
     async def _flush(self) -> None:
         self._writer.write(self._h2.data_to_send())
-        with suppress(ConnectionError):
+        with suppress(OSError):
             await self._writer.drain()
 
     async def _read(self) -> None:
@@ -226,7 +227,7 @@ class RawConnection:
                         self._take(event)
                     self._changed.notify_all()
                 await self._flush()
-        except (ConnectionError, h2.exceptions.ProtocolError):
+        except (OSError, h2.exceptions.ProtocolError):
             pass
         async with self._changed:
             self.closed = True

@@ -60,7 +60,8 @@ class Requirement:
     title: str
     level: Level
     basis: Basis
-    profile: str
+    profiles: tuple[str, ...]
+    """Profiles that it belongs to: it is judged where all of them are claimed."""
     seen_by: tuple[str, ...]
     source: str
     purpose: str
@@ -134,7 +135,7 @@ def _requirement(heading: str, records: SyntaxTreeNode | None, line: int) -> Req
         title=match["title"],
         level=Level(values["Level"]),
         basis=Basis(values["Basis"]),
-        profile=values["Profile"],
+        profiles=tuple(values["Profile"].split(", ")),
         seen_by=tuple(values["Seen by"].split(", ")),
         source=values["Source"],
         purpose=values["Purpose"],
@@ -157,8 +158,8 @@ def _check(name: str, values: Mapping[str, Any]) -> None:
     for label in ("Procedure", "Asserts"):
         if not isinstance(values[label], tuple):
             raise ValueError(f"{name}: {label} is not a list")  # noqa: TRY004 - all are findings
-    if values["Profile"] not in PROFILES:
-        raise ValueError(f"{name}: unknown profile {values['Profile']!r}")
+    if unknown := set(values["Profile"].split(", ")) - PROFILES:
+        raise ValueError(f"{name}: unknown profile {', '.join(sorted(unknown))}")
     if unknown := set(values["Seen by"].split(", ")) - VANTAGES:
         raise ValueError(f"{name}: unknown vantage point {', '.join(sorted(unknown))}")
 

@@ -3,15 +3,14 @@
 import asyncio
 import os
 import signal
-import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health_pb2
 
 from . import bounds
-from .calls import Answer, Channel
+from .addresses import Address, UnixAddress
+from .calls import Answer, Channel, Metadata
 from .health import HEALTH, SERVING
 from .judging import NonConformance, expect
 from .processes import Exit, Process
@@ -21,17 +20,28 @@ class ServedProcess:
     """One running process that listens at a socket, and a channel of the suite's to it.
 
     Args:
-        path: its socket.
+        path: its Unix socket.
         process: the process, if the suite started it.
         grace: its `grace_period` in seconds.
+        address: where the suite calls it; None: at its Unix socket.
+        metadata: custom metadata of the suite's calls: its token, say.
     """
 
     NAME = ""
     """What its health is asked for by."""
 
-    def __init__(self, path: Path, process: Process | None, grace: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        process: Process | None,
+        grace: float,
+        address: Address | None = None,
+        metadata: Metadata = (),
+    ) -> None:
         """Make a channel; nothing is sent before the first call."""
         self.path = path
+        self._metadata = metadata
+        self.address: Address = address or UnixAddress(path)
         self._process = process
         self.grace = grace
         self._channels: list[Channel] = []
@@ -39,7 +49,7 @@ class ServedProcess:
 
     def __repr__(self) -> str:
         """Show where it is and what runs it."""
-        return f"{type(self).__name__}({str(self.path)!r}, {self._process})"
+        return f"{type(self).__name__}({self.address}, {self._process})"
 
     @property
     def has_process(self) -> bool:
@@ -52,9 +62,17 @@ class ServedProcess:
         assert self._process is not None, "an attached service has no process of the suite's"  # noqa: S101
         return self._process
 
-    def connect(self) -> Channel:
-        """Return another channel, with a connection of its own, closed by `hang_up`."""
-        channel = Channel(f"unix:{self.path}", on_hang=self._put_down)
+    def connect(
+        self, *, address: Address | None = None, metadata: Metadata | None = None
+    ) -> Channel:
+        """Return another channel, with a connection of its own, closed by `hang_up`.
+
+        Args:
+            address: another one than its own.
+            metadata: custom metadata of every call, in the place of the usual.
+        """
+        metadata = self._metadata if metadata is None else metadata
+        channel = Channel(address or self.address, self._put_down, metadata)
         self._channels.append(channel)
         return channel
 
@@ -81,12 +99,8 @@ class ServedProcess:
             raise self._not_ready(f"not after {bound:g} s") from None
 
     def accepts(self) -> bool:
-        """Tell whether the socket accepts a connection now."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(OSError):
-            probe.setblocking(False)
-            probe.connect(str(self.path))
-            return True
-        return False
+        """Tell whether a connection to its address is accepted now."""
+        return self.address.accepts()
 
     async def serving(self) -> bool:
         """Tell whether Check says SERVING for the service's name."""
@@ -120,7 +134,7 @@ class ServedProcess:
             os.kill(self._process.pid, signal.SIGKILL)
 
     def _not_ready(self, observed: str) -> NonConformance:
-        story = self._process.story() if self._process is not None else f"at {self.path}"
+        story = self._process.story() if self._process is not None else f"at {self.address}"
         return NonConformance(
             what="readiness: the socket accepts and Check says SERVING",
             expected="ready",

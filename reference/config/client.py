@@ -11,6 +11,7 @@ from semver import Version
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import TokenFile, token_file
 from .reading import (
     Compression,
     ConfigError,
@@ -21,18 +22,16 @@ from .reading import (
     positive_seconds,
     process_settings,
     read,
-    refuse_unsupported,
     seconds,
     socket_dir,
 )
+from .tls import TLS, bracketed, host_and_port, tls
 
 DRIVER = "driver"
 """Name of the driver's socket, log and health service."""
 
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What a service may be called (DISC-8)."""
-
-_PORTS = range(1, 1 << 16)
 
 _FAILURES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED")
 
@@ -118,6 +117,10 @@ class Client:
     circuit: Circuit
     batch: Batch
     compression: Compression
+    tls: TLS | None
+    """How ports are called; None: in plaintext."""
+    token_file: TokenFile | None
+    """Where the token of every call is; None: calls bear none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,9 @@ def load(file: Path) -> DriverSettings:
             something that this implementation does not do.
     """
     config = read(file)
-    refuse_unsupported((("tls", config.HasField("tls")), ("auth", config.HasField("auth"))))
     process = process_settings(config, DRIVER, socket_dir(config) / f"{DRIVER}.sock")
-    return DriverSettings(**process, client=client(config))
+    # Whoever can reach the driver's socket may use it: it has no callers but its own user's.
+    return DriverSettings(**process, auth=None, rate_limit=None, client=client(config))
 
 
 def client(config: NodeConfig) -> Client:
@@ -158,6 +161,8 @@ def client(config: NodeConfig) -> Client:
             max_wait=seconds(config.batch, "max_wait", 0.01),
         ),
         compression=compression(config),
+        tls=tls(config),
+        token_file=token_file(config),
     )
 
 
@@ -180,11 +185,12 @@ def _registrations(config: NodeConfig) -> list[Registration]:
             raise ConfigError(f"services: {name!r} is no service name")
         if entry.version and not Version.is_valid(entry.version):
             raise ConfigError(f"services.{name}.version: {entry.version!r} is no semantic version")
-        if entry.HasField("tcp") and entry.tcp.port not in _PORTS:
-            raise ConfigError(f"services.{name}.tcp.port: must be 1 to 65535")
-        if not entry.unix_socket and not entry.HasField("tcp"):
+        tcp = ""
+        if entry.HasField("tcp"):
+            host, port = host_and_port(name, entry.tcp)
+            tcp = f"{bracketed(host)}:{port}"
+        if not entry.unix_socket and not tcp:
             continue
-        tcp = f"{entry.tcp.host or 'localhost'}:{entry.tcp.port}" if entry.HasField("tcp") else ""
         socket = Path(entry.unix_socket) if entry.unix_socket else None
         found.append(Registration(name, entry.version, socket, tcp))
     return found

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,6 +15,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
+
+if TYPE_CHECKING:  # they read with the words below
+    from .auth import Auth, RateLimit
+    from .tls import Port
 
 
 class ConfigError(ValueError):
@@ -43,12 +47,19 @@ class ProcessSettings:
     """What every process that serves needs to know; durations in seconds."""
 
     name: str
-    socket: Path
+    socket: Path | None
+    """None: it listens on its port alone."""
     socket_group: str
+    port: "Port | None"
+    """None: it listens on its socket alone."""
     grace_period: float
     log_level: str
     limits: Limits
     compression: Compression
+    auth: "Auth | None"
+    """Whose calls are taken; None: everybody's."""
+    rate_limit: "RateLimit | None"
+    """How many calls are taken; None: all."""
 
 
 def read(file: Path) -> NodeConfig:
@@ -93,12 +104,15 @@ def refuse_unsupported(asked: Iterable[tuple[str, bool]]) -> None:
             raise ConfigError(f"{field}: not supported by this implementation yet")
 
 
-def process_settings(config: NodeConfig, name: str, socket: Path) -> dict[str, Any]:
+def process_settings(
+    config: NodeConfig, name: str, socket: Path | None, port: "Port | None" = None
+) -> dict[str, Any]:
     """Return the fields of `ProcessSettings` for one process."""
     return {
         "name": name,
         "socket": socket,
         "socket_group": config.socket_group,
+        "port": port,
         "grace_period": seconds(config, "grace_period", 5.0),
         "log_level": _log_level(config),
         "limits": Limits(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
+from .auth import auth, rate_limit
 from .reading import (
     ConfigError,
     ProcessSettings,
@@ -16,6 +17,7 @@ from .reading import (
     socket_dir,
 )
 from .sections import Events, Identity, Storage, Store
+from .tls import port
 
 if TYPE_CHECKING:
     from .client import Client
@@ -56,10 +58,6 @@ def load(file: Path, name: str, version: str = "") -> Settings:
     service = config.services[name]
     refuse_unsupported(
         (
-            (f"services.{name}.tcp", service.HasField("tcp")),
-            (f"services.{name}.disable_unix_socket", service.disable_unix_socket),
-            (f"services.{name}.rate_limit", service.HasField("rate_limit")),
-            ("auth", config.HasField("auth")),
             (
                 f"telemetry.metrics_addresses.{name}",
                 name in config.telemetry.metrics_addresses,
@@ -71,11 +69,11 @@ def load(file: Path, name: str, version: str = "") -> Settings:
 
 
 def _settings(config: NodeConfig, name: str, version: str) -> Settings:
-    file_name = f"{name}@{version}.sock" if version else f"{name}.sock"
     peers = _peers(config, name)
-    socket = Path(config.services[name].unix_socket or socket_dir(config) / file_name)
     return Settings(
-        **process_settings(config, name, socket),
+        **process_settings(config, name, _socket(config, name, version), port(config, name)),
+        auth=auth(config),
+        rate_limit=rate_limit(config, name),
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),
@@ -86,6 +84,16 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
         peers=peers,
         client=_client(config) if peers else None,
     )
+
+
+def _socket(config: NodeConfig, name: str, version: str) -> Path | None:
+    service = config.services[name]
+    if service.disable_unix_socket:
+        if not service.HasField("tcp"):
+            raise ConfigError(f"services.{name}.disable_unix_socket: needs services.{name}.tcp")
+        return None
+    file_name = f"{name}@{version}.sock" if version else f"{name}.sock"
+    return Path(service.unix_socket or socket_dir(config) / file_name)
 
 
 def _peers(config: NodeConfig, name: str) -> frozenset[str]:

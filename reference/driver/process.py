@@ -38,7 +38,11 @@ def run(settings: DriverSettings) -> int:
 
 @asynccontextmanager
 async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[DriverService]:
-    """Have a mesh client, and serve it."""
+    """Have a mesh client, and serve it.
+
+    Raises:
+        StartError: a file of TLS, or the one with its token, cannot be used.
+    """
     async with joined(settings.client) as mesh:
         servicer = DriverServicer(
             settings.client.batch, mesh.client, mesh.discovery, mesh.registry, mesh.pool

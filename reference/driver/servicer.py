@@ -13,11 +13,12 @@ from blackhole.conformance.v1 import driver_pb2_grpc, probe_pb2
 
 from ..config.client import Batch
 from ..mesh.batcher import Batcher, BatcherClosedError
+from ..mesh.calls import Metadata
 from ..mesh.client import ServiceClient
 from ..mesh.dialling import Method
 from ..mesh.discovery import ProcessDiscovery
 from ..mesh.errors import DETAILS, FailedPreconditionError
-from ..mesh.outgoing import CallError, Metadata, Response, ResponseStream
+from ..mesh.outgoing import CallError, Response, ResponseStream
 from ..mesh.pool import ConnectionPool
 from ..mesh.registry import EndpointState, ServiceEndpoint, ServiceRegistry
 from .probe import BATCH, asked

@@ -6,10 +6,9 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
+from .channels import PLAINTEXT, Channels
 from .endpoints import ServiceEndpoint
-from .health import SERVING
-
-_CHECK = "/grpc.health.v1.Health/Check"
+from .health import CHECK, SERVING
 
 
 class HealthChecker:
@@ -17,11 +16,13 @@ class HealthChecker:
 
     Args:
         timeout: seconds for connection and answer together.
+        channels: makes them; as configured for the calls.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, channels: Channels = PLAINTEXT) -> None:
         """Nothing is connected before the first question."""
         self._timeout = timeout
+        self._channels = channels
         self._options = (
             # A connection of its own, and an answer at once: the registry asks again by itself.
             ("grpc.use_local_subchannel_pool", 1),
@@ -36,10 +37,10 @@ class HealthChecker:
 
     async def __call__(self, endpoint: ServiceEndpoint) -> bool:
         """Tell whether an endpoint says SERVING for its service."""
-        async with grpc.aio.insecure_channel(endpoint.address, options=self._options) as channel:
+        async with self._channels.open(endpoint.address, self._options) as channel:
             # Read here: where gRPC cannot read an answer, it prints so and gives none.
             ask: Any = channel.unary_unary(
-                _CHECK, request_serializer=health_pb2.HealthCheckRequest.SerializeToString
+                CHECK, request_serializer=health_pb2.HealthCheckRequest.SerializeToString
             )
             request = health_pb2.HealthCheckRequest(service=endpoint.name)
             try:

@@ -14,11 +14,11 @@ import grpc
 
 from ..config.client import Client as ClientSettings
 from .breaker import CircuitBreaker, CircuitOpenError, Permit
+from .calls import Metadata
 from .dialling import Method
 from .errors import DomainError, FailedPreconditionError, UnavailableError
 from .outgoing import (
     CallError,
-    Metadata,
     Outgoing,
     Response,
     ResponseStream,
@@ -52,6 +52,13 @@ class Discovery(Protocol):
         """Find a service, or raise a DomainError."""
 
 
+class Token(Protocol):
+    """Where the token of the process is."""
+
+    def current(self) -> tuple[str, str]:
+        """Return its entry in the metadata of a call."""
+
+
 class ServiceClient:
     """The mesh client of a process.
 
@@ -59,12 +66,18 @@ class ServiceClient:
         settings: the client's.
         discovery: finds services.
         pool: connects to them.
+        token: every call bears it (AUTH-7); None: a caller may give its own.
     """
 
     def __init__(
-        self, settings: ClientSettings, discovery: Discovery, pool: ConnectionPool
+        self,
+        settings: ClientSettings,
+        discovery: Discovery,
+        pool: ConnectionPool,
+        token: Token | None = None,
     ) -> None:
         """Start with no service known."""
+        self._token = token
         self._settings = settings
         self._discovery = discovery
         self._pool = pool
@@ -186,7 +199,8 @@ class ServiceClient:
         method, timeout = outgoing.method, outgoing.left
         if not method.response_streaming:
             timeout = min(timeout, self._settings.circuit.timeout)
-        make, metadata = entry.connection.callable(method), outgoing.labelled()
+        token = self._token.current() if self._token else None
+        make, metadata = entry.connection.callable(method), outgoing.labelled(token)
         if method.request_streaming:
             outgoing.call = make(timeout=timeout, metadata=metadata)
             outgoing.sending = asyncio.create_task(send(outgoing.call, outgoing.bodies))

@@ -13,10 +13,15 @@ from typing import Any
 import grpc
 
 from ..config.client import Pool
+from .channels import PLAINTEXT, Channels
 from .errors import UnavailableError
+from .health import CHECK
 
 SHORTEST_BACKOFF = 100
 """Milliseconds: gRPC takes no fewer. Its own default is 1 s, which nothing here waits for."""
+
+NOBODY = "connect to remote host"
+"""What gRPC says where there was nobody to shake hands with."""
 
 FAREWELL = 1.0
 """Seconds for calls on a broken connection to learn that it broke; they know at once."""
@@ -72,10 +77,14 @@ class Dialler:
     Args:
         settings: durations in seconds.
         max_message_bytes: largest message in either direction.
+        channels: makes them.
     """
 
-    def __init__(self, settings: Pool, max_message_bytes: int) -> None:
+    def __init__(
+        self, settings: Pool, max_message_bytes: int, channels: Channels = PLAINTEXT
+    ) -> None:
         """Remember how."""
+        self._channels = channels
         self._timeout = settings.connect_timeout
         connect, ping = _milliseconds(settings.connect_timeout), _milliseconds(settings.keep_alive)
         self._options = (
@@ -100,12 +109,13 @@ class Dialler:
         """Connect: the other side's SETTINGS have arrived.
 
         Raises:
-            UnavailableError: it refused, or did not answer within `connect_timeout` (POOL-8).
+            UnavailableError: it refused, or did not answer within `connect_timeout` (POOL-8); or
+                one side refused the other's certificate (TLS-6).
         """
-        channel = grpc.aio.insecure_channel(address, options=self._options)
+        channel = self._channels.open(address, self._options)
         try:
             async with asyncio.timeout(self._timeout):
-                await _connected(channel, address)
+                await _connected(channel, address, encrypted=self._channels.encrypts(address))
         except TimeoutError:
             await channel.close()
             raise UnavailableError(
@@ -117,11 +127,23 @@ class Dialler:
         return GrpcConnection(channel)
 
 
-async def _connected(channel: Any, address: str) -> None:
+async def _connected(channel: Any, address: str, *, encrypted: bool) -> None:
     while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
         if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            raise UnavailableError(f"no connection to {address}: refused, or no HTTP/2 there")
+            why = await _reason(channel) if encrypted else "refused, or no HTTP/2 there"
+            raise UnavailableError(f"no connection to {address}: {why}")
         await channel.wait_for_state_change(state)
+
+
+async def _reason(channel: Any) -> str:
+    """Return why TLS to a port has failed just now: a call is told at once."""
+    try:
+        await channel.unary_unary(CHECK)(b"")
+    except grpc.aio.AioRpcError as error:
+        why = (error.details() or "").rpartition("last error: ")[2]
+        return why if NOBODY in why else f"the TLS handshake failed: {why}"
+    # By now it would succeed, but the caller was promised one attempt.
+    return "the TLS handshake failed once"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -132,7 +132,7 @@ class SocketDirectory:
         trouble = ""
         # First the watch, then the look: what changes in between is looked at once more.
         try:
-            self._watch()
+            self._watch_what_there_is()
         except OSError as error:
             trouble = f"{self.path}: {error.strerror}"
         try:
@@ -162,8 +162,22 @@ class SocketDirectory:
                 ):
                     yield service, identity
 
-    def _watch(self) -> None:
-        """Watch the directory that is at the path now: it may be another one than before.
+    def _watch_what_there_is(self) -> None:
+        """Watch the directory; while it is not there, the one in which it will be made.
+
+        Raises:
+            OSError: it cannot be watched.
+        """
+        try:
+            self._watch(self.path)
+        except FileNotFoundError:
+            with suppress(OSError):
+                self._watch(self.path.parent)
+            # It may have been made between the two.
+            self._watch(self.path)
+
+    def _watch(self, path: Path) -> None:
+        """Watch the directory that is at a path now, and no other: it may be another than before.
 
         Raises:
             OSError: it cannot be watched.
@@ -172,7 +186,7 @@ class SocketDirectory:
             self._inotify = Inotify(cache_size=EVENTS)
             self._reader = asyncio.create_task(self._read(self._inotify))
         # The kernel knows a directory that is watched already, and changes nothing then.
-        watch = self._inotify.add_watch(self.path, WATCHED)
+        watch = self._inotify.add_watch(path, WATCHED)
         for other in self._inotify.watches:
             if other is not watch:
                 # One that was removed has taken its watch along.

@@ -14,6 +14,10 @@ DETAILS = "grpc-status-details-bin"
 """Trailing metadata that carries google.rpc.Status."""
 
 
+class StartError(Exception):
+    """The process cannot start; the message names the field or path."""
+
+
 class DomainError(Exception):
     """An error whose message the caller may read."""
 

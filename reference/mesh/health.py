@@ -14,6 +14,9 @@ from .errors import UnavailableError
 
 _NAMES: Any = health_pb2.HealthCheckResponse.ServingStatus
 
+CHECK = "/grpc.health.v1.Health/Check"
+"""The method that asks for it."""
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN

@@ -7,11 +7,11 @@ it (FLOW-4).
 
 from typing import Any
 
-from . import caller
+from .calls import REQUEST_ID, current_call
 from .client import ServiceClient
 from .dialling import Method
 from .errors import DomainError, UnavailableError
-from .outgoing import REQUEST_ID, CallError
+from .outgoing import CallError
 from .telemetry.logging import logger
 
 
@@ -31,7 +31,7 @@ async def call_onward(
         CallError: the service refused the call; how it did is for the one who called it.
         UnavailableError: nobody answered: the outer call may be tried again, as a whole.
     """
-    request_id = caller.request_id()
+    request_id = current_call().request_id
     try:
         response = await client.call(
             service,

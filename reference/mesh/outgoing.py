@@ -5,18 +5,15 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from secrets import token_hex
 from typing import Any
 
 import grpc
 
+from .calls import REQUEST_ID, Metadata, request_id
 from .dialling import Method
 from .errors import DomainError, to_status
 
-REQUEST_ID = "x-request-id"
 ATTEMPT = "x-retry-attempt"
-
-Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class CallError(Exception):
@@ -105,9 +102,17 @@ class Outgoing:
         """Seconds to the deadline."""
         return self.deadline - time.monotonic()
 
-    def labelled(self) -> "Pairs":
-        """Return the metadata of the present attempt (RTY-8)."""
-        return Pairs(*self.metadata, (ATTEMPT, str(self.attempt)))
+    def labelled(self, token: tuple[str, str] | None = None) -> "Pairs":
+        """Return the metadata of the present attempt (RTY-8).
+
+        Args:
+            token: entry that takes the place of the caller's own (AUTH-7).
+        """
+        number = (ATTEMPT, str(self.attempt))
+        if token is None:
+            return Pairs(*self.metadata, number)
+        own = token[0]
+        return Pairs(*(each for each in self.metadata if each[0].lower() != own), number, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +171,3 @@ def with_request_id(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
     if metadata and any(name == REQUEST_ID for name, _ in metadata):
         return tuple(metadata)
     return (*metadata, (REQUEST_ID, request_id()))
-
-
-def request_id() -> str:
-    """Return a random UUID (RFC 9562, version 4); uuid.uuid4() takes four times as long."""
-    digits = token_hex(16)
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

@@ -1,7 +1,7 @@
-"""A service process of the mesh: a gRPC server at a published socket, until SIGTERM.
+"""A service process of the mesh: a gRPC server at its socket and port, until SIGTERM.
 
 Life: open, publish, serve, drain, stop. Draining (PROC-6): health says
-NOT_SERVING, streams that never end by themselves are ended, the socket goes,
+NOT_SERVING, streams that never end by themselves are ended, socket and port go,
 and calls in flight have the grace period to finish.
 """
 
@@ -16,9 +16,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..config.reading import ProcessSettings
+from .errors import StartError
 from .health import Health, HealthServicer
-from .pipeline import CallLog, MetadataLimit, Pipeline, Stage
-from .sockets import PublishedSocket, SocketError, permissions
+from .listening import HANDSHAKE_TIMEOUT, Listeners, raise_file_limit
+from .pipeline import Pipeline
+from .security.guard import guards
+from .sockets import SocketError
+from .stages import CallLog, MetadataLimit, Stage
 from .telemetry import logging
 
 OWN_HEADERS = 1024
@@ -33,10 +37,6 @@ IDENTITY_OR_GZIP = 0b101
 
 FAILED_START = 1
 """Exit status of a start that its surroundings made impossible."""
-
-
-class StartError(Exception):
-    """The service cannot start; the message names the field or path."""
 
 
 class Service(Protocol):
@@ -69,6 +69,7 @@ def run(settings: Settings, opener: Opener[Settings]) -> int:
     logging.configure(service=settings.name, level=settings.log_level)
     # All files and sockets of this process are its user's alone unless said otherwise.
     os.umask(0o077)
+    raise_file_limit()
     try:
         asyncio.run(serve(settings, opener))
     except (StartError, SocketError) as error:
@@ -83,29 +84,40 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     """Serve until a signal asks to stop.
 
     Raises:
-        StartError: the service cannot open what it needs.
+        StartError: the service cannot open what it needs, cannot use a file, or not listen at
+            its port.
         SocketError: its socket cannot be published.
     """
     stop = stop_signal()
     health = Health(settings.name)
-    path = PublishedSocket(settings.socket, permissions(settings.socket_group))
+    listeners = Listeners(settings)
+    stages = stages_of(settings)
     async with opener(settings, health) as service:
-        server = make_server(settings, [CallLog(), MetadataLimit(settings.limits.metadata)])
+        server = make_server(settings, stages)
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)
         try:
-            with path.publishing() as private:
-                server.add_insecure_port(f"unix:{private}")
-                await server.start()
-            logging.logger().info("serving", socket=str(settings.socket))
+            await listeners.start(server)
+            logging.logger().info("serving", **listeners.told)
             await stop.wait()
             logging.logger().info("draining", grace_period=settings.grace_period)
-            drain(health, service, path)
+            drain(health, service, listeners)
         finally:
             await server.stop(settings.grace_period)
-            path.withdraw()
+            listeners.withdraw()
     logging.logger().info("stopped")
+
+
+def stages_of(settings: ProcessSettings) -> list[Stage]:
+    """Return what every call passes, in this order.
+
+    Raises:
+        StartError: a file that one of them needs cannot be used.
+    """
+    # A line that is not written costs a call 3 us all the same.
+    log = [CallLog()] if settings.log_level == "debug" else []
+    return [*log, MetadataLimit(settings.limits.metadata), *guards(settings)]
 
 
 def stop_signal() -> asyncio.Event:
@@ -116,11 +128,11 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def drain(health: Health, service: Service, path: PublishedSocket) -> None:
+def drain(health: Health, service: Service, listeners: Listeners) -> None:
     """Tell everybody that this process is going, and take no new connections."""
     health.drain()
     service.drain()
-    path.withdraw()
+    listeners.withdraw()
 
 
 def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
@@ -145,6 +157,8 @@ def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 0),
             ("grpc.http2.max_ping_strikes", 0),
             ("grpc.so_reuseport", 0),
+            # Who says nothing, or half of it, holds a connection for so long (TLS-12).
+            ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT * 1000)),
         ],
     )
 

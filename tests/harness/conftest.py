@@ -53,6 +53,9 @@ from conformance.harness.judging import NonConformance
 """
 
 
+ENDLESS = 120.0
+"""Seconds after which a small suite is taken for one that never ends; it takes one."""
+
 NOTHING = (sys.executable, "-c", "raise SystemExit(3)")
 
 
@@ -89,6 +92,7 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
         options: Sequence[str] = ("--no-preflight",),
         command: Sequence[str] = NOTHING,
         claims: Sequence[str] = ("service",),
+        processes: Sequence[str] = ("-n", "0"),
     ) -> Judged:
         records = (
             RECORD.format(id=name, level=level, profile=profile)
@@ -103,7 +107,12 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(test_small=IMPORTS + source)
         done = pytester.runpytest_subprocess(
-            "--impl=./mine.toml", "--specification=SPEC.md", "-p", "no:cacheprovider", *options
+            "--impl=./mine.toml",
+            "--specification=SPEC.md",
+            *("-p", "no:cacheprovider"),
+            *processes,
+            *options,
+            timeout=ENDLESS,
         )
         file = Path(pytester.path, ".conformance", "mine", "report.json")
         report = json.loads(file.read_text()) if file.exists() else {}

@@ -7,8 +7,15 @@ import pytest
 from conformance.harness import history
 from conformance.harness.arrivals import Arrival, Connection
 from conformance.harness.bounds import STALL, HostJitter
-from conformance.harness.history import LATE, ROUNDING, expect_delays, expect_elapsed
+from conformance.harness.history import (
+    LATE,
+    ROUNDING,
+    expect_delays,
+    expect_elapsed,
+    expect_host,
+)
 from conformance.harness.judging import Inconclusive, NonConformance
+from conformance.harness.starvation import STARVATION
 
 HOST = 0.01
 """Seconds of jitter that the made-up host has."""
@@ -136,3 +143,26 @@ def test_what_took_too_long_in_a_stall_says_nothing(jitter: HostJitter) -> None:
         expect_elapsed(0.5, since=BEGIN, at_most=0.3)
     with pytest.raises(NonConformance):
         expect_elapsed(0.2, since=BEGIN + 0.4, at_least=0.3)
+
+
+def lacking(*, holds: bool = False, spare: float = 0.2) -> None:
+    """Judge two attempts that are not there, or are."""
+    expect_host(holds=holds, since=BEGIN, spare=spare, what="two attempts")
+
+
+def test_what_a_stalled_host_kept_from_happening_is_inconclusive(jitter: HostJitter) -> None:
+    lacking()
+    stall(jitter, BEGIN + 0.1, BEGIN + 0.25)
+    lacking()
+    stall(jitter, BEGIN + 0.3, BEGIN + 0.6)
+    lacking(holds=True)
+    with pytest.raises(Inconclusive, match="not two attempts, but the host stalled for 300 ms"):
+        lacking()
+
+
+@pytest.mark.usefixtures("jitter")
+def test_nor_is_what_had_no_cpu_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STARVATION, "seconds", lambda: 0.25)
+    lacking(spare=0.3)
+    with pytest.raises(Inconclusive, match="waited 250 ms for a CPU"):
+        lacking(spare=0.2)

@@ -1,5 +1,6 @@
 """The judge on small suites: every way in which a test can end, and what is made of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,17 @@ def test_what_a_test_leaves_behind_is_the_suites_own_error(judge_suite: Judge) -
 
     assert judged.verdicts == {"LEFT-1": "HARNESS_ERROR"}
     assert "left 20 descriptors open" in judged.report["requirements"]["LEFT-1"]["reason"]
+
+
+def test_two_processes_judge_unless_told_otherwise(judge_suite: Judge) -> None:
+    many = min(2, len(os.sched_getaffinity(0)))
+    source = (
+        "import os\n"
+        "def test_pass_1_counts():\n"
+        "    '''PASS-1: It runs in a worker, and a worker has none of its own.'''\n"
+        f"    expect(os.environ['PYTEST_XDIST_WORKER_COUNT'], equals='{many}', what='workers')\n"
+    )
+
+    judged = judge_suite(source, {"PASS-1": MUST}, processes=())
+
+    assert judged.verdicts == {"PASS-1": "PASS"}, judged.output

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from conformance.harness.judging import NonConformance
+from conformance.harness.addresses import UnixAddress
+from conformance.harness.judging import Inconclusive, NonConformance
 from conformance.harness.outcomes import Outcome
 from conformance.harness.peer import Peer
-from conformance.harness.pooling import answered, expect_at_once, expect_closed, passes
+from conformance.harness.pooling import (
+    answered,
+    expect_at_once,
+    expect_closed,
+    expect_used,
+    passes,
+)
 from conformance.harness.raw import RawConnection
 from conformance.harness.replies import hangs
 
@@ -21,6 +28,24 @@ async def test_what_waited_for_nothing_is_at_once() -> None:
         NonConformance, match=r"time of a call that must not wait.* observed 500 ms"
     ):
         expect_at_once(Outcome("OK", elapsed=0.5))
+
+
+async def test_of_several_one_must_have_waited_for_nothing_at_all() -> None:
+    slow, fast = Outcome("OK", elapsed=0.09), Outcome("OK", elapsed=0.01)
+    expect_at_once(slow, slow, fast)
+    with pytest.raises(
+        NonConformance, match=r"time of the fastest of 3 calls.* expected at most 0 ms"
+    ):
+        expect_at_once(slow, slow, slow)
+
+
+async def test_a_host_that_let_a_connection_idle_out_is_inconclusive(peer: Peer) -> None:
+    async with Client(peer.address) as client:
+        await client.call()
+        await client.call()
+    expect_used(peer, since=answered(peer, 0), within=5.0)
+    with pytest.raises(Inconclusive, match="passed between two calls, 0 s may"):
+        expect_used(peer, since=answered(peer, 0), within=0.0)
 
 
 async def test_an_answer_has_a_time(peer: Peer) -> None:
@@ -55,7 +80,7 @@ async def test_who_closes_is_told(peer: Peer) -> None:
 
 
 async def test_a_ping_is_answered(peer: Peer) -> None:
-    async with RawConnection(peer.path) as connection:
+    async with RawConnection(UnixAddress(peer.path)) as connection:
         await connection.ping(b"12345678")
         await connection.ping(b"abcdefgh")
         assert connection.pongs == [b"12345678", b"abcdefgh"]
@@ -63,7 +88,10 @@ async def test_a_ping_is_answered(peer: Peer) -> None:
 
 
 async def test_a_ping_ends_with_its_connection(socket_dir: Path) -> None:
-    async with Peer(socket_dir / "p.sock") as peer, RawConnection(peer.path) as connection:
+    async with (
+        Peer(socket_dir / "p.sock") as peer,
+        RawConnection(UnixAddress(peer.path)) as connection,
+    ):
         await peer.connected()
         await peer.drop_connections()
         await connection.seen(lambda: connection.closed, bound=1.0, what="the end")

@@ -22,8 +22,7 @@ from reference import cli
 from reference.config.service import load
 from reference.mesh.errors import DETAILS
 from reference.mesh.health import Health, HealthServicer
-from reference.mesh.pipeline import MetadataLimit
-from reference.mesh.server import make_server
+from reference.mesh.server import make_server, stages_of
 
 SOON = 20.0
 """Seconds until a test gives up waiting for a fact; most take 10 ms, and both cores may be busy."""
@@ -64,11 +63,12 @@ class Node:
     @asynccontextmanager
     async def _serving(self, name: str) -> AsyncIterator[Any]:
         settings = load(self.file, name)
+        assert settings.socket
         settings.socket.parent.mkdir(exist_ok=True)
         process = importlib.import_module(cli.SERVICES[name])
         health = Health(name)
         async with process.opened(settings, health) as service:
-            server = make_server(settings, [MetadataLimit(settings.limits.metadata)])
+            server = make_server(settings, stages_of(settings))
             service.add_to(server)
             health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
             server.add_insecure_port(f"unix:{settings.socket}")

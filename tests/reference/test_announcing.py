@@ -9,7 +9,7 @@ import pytest
 from blackhole.events.v1 import events_pb2, events_pb2_grpc
 from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
-from reference.mesh import caller
+from reference.mesh.calls import NO_CALL, Call, begin
 from reference.mesh.outgoing import CallError
 from reference.mesh.telemetry.drops import DropCounter
 from reference.services.identity import announcing
@@ -120,9 +120,9 @@ async def test_the_request_id_of_the_change_goes_along(
 ) -> None:
     client.open.set()
     for number in range(2):
-        caller.REQUEST_ID.set(f"id-{number}")
+        begin(Call(method="", request_id=f"id-{number}"))
         announcer.announce([_change(number)])
-    caller.REQUEST_ID.set("")
+    begin(NO_CALL)
     announcer.announce([_change(2)])
 
     await eventually(lambda: len(client.calls) == 3)

@@ -17,7 +17,7 @@ from blackhole.conformance.v1 import probe_pb2, probe_pb2_grpc
 from reference.config.client import Client, load
 from reference.driver.probe import _method
 from reference.mesh.client import ServiceClient
-from reference.mesh.dialling import Dialler
+from reference.mesh.dialling import Dialler, Method
 from reference.mesh.errors import NotFoundError, UnavailableError
 from reference.mesh.outgoing import CallError
 from reference.mesh.pool import ConnectionPool
@@ -36,10 +36,14 @@ class Probe(probe_pb2_grpc.ProbeServicer):
 
     script: Script = lambda _context, _number: None
     arrivals: list[dict[str, Any]] = field(default_factory=list)
+    raw: list[Any] = field(default_factory=list)
+    """Their metadata as it came."""
     left: list[float] = field(default_factory=list)
 
     async def _arrived(self, context: Any) -> None:
-        self.arrivals.append(dict(context.invocation_metadata()))
+        metadata = context.invocation_metadata()
+        self.arrivals.append(dict(metadata))
+        self.raw.append(tuple(metadata))
         self.left.append(context.time_remaining())
         if (done := self.script(context, len(self.arrivals))) is not None:
             await done
@@ -338,3 +342,40 @@ async def test_nobody_at_the_address_is_unavailable_at_once(mesh: Mesh) -> None:
 
     with pytest.raises(CallError, match="no connection to unix:"):
         await _call(client)
+
+
+class Renewed:
+    """A token that is another one at each attempt."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def current(self) -> tuple[str, str]:
+        self.asked += 1
+        return "authorization", f"Bearer {self.asked}"
+
+
+@pytest.mark.parametrize("method", [UNARY, SERVER_STREAM, CLIENT_STREAM, BIDI_STREAM])
+async def test_every_attempt_bears_the_token_of_the_process(mesh: Mesh, method: Method) -> None:
+    client = ServiceClient(mesh.settings, mesh.directory, mesh.pool, Renewed())
+    request = method.path.rsplit("/", 1)[1] + "Request"
+    message = getattr(probe_pb2, request)(payload=b"x")
+    own = (("authorization", "Bearer mine"), ("authorization", "Bearer other"), ("k", "v"))
+    mesh.probe.script = _unavailable(2)
+
+    if method.response_streaming:
+        _ = [one async for one in client.stream("x", method, message, metadata=own)]
+    else:
+        await client.call("x", method, message, metadata=own)
+
+    found = [[value for name, value in each if name == "authorization"] for each in mesh.probe.raw]
+    assert found == [["Bearer 1"], ["Bearer 2"]]
+    assert [arrival["k"] for arrival in mesh.probe.arrivals] == ["v", "v"]
+
+
+async def test_without_a_token_a_caller_may_give_its_own(mesh: Mesh) -> None:
+    own = (("authorization", "Bearer mine"),)
+
+    await mesh.client.call("x", UNARY, probe_pb2.UnaryRequest(), metadata=own)
+
+    assert mesh.probe.arrivals[0]["authorization"] == "Bearer mine"

@@ -9,6 +9,7 @@ import pytest
 from reference.config.reading import Compression, ConfigError
 from reference.config.sections import Events, Storage
 from reference.config.service import Settings, load
+from reference.config.tls import TLS, Port
 
 
 def _load(tmp_path: Path, content: Any, version: str = "") -> Settings:
@@ -83,6 +84,33 @@ def test_a_size_of_zero_is_zero_and_not_the_default(tmp_path: Path) -> None:
     assert _load(tmp_path, content).compression == Compression(enabled=True, min_bytes=0)
 
 
+TLS_FILES = {"cert_file": "/c", "key_file": "/k", "ca_file": "/a"}
+
+
+def test_a_port_and_how_it_is_reached(tmp_path: Path) -> None:
+    entry: dict[str, Any] = {"tcp": {"port": 443}}
+    content = {"services": {"identity": entry}, "tls": TLS_FILES}
+
+    settings = _load(tmp_path, content)
+
+    tls = TLS(Path("/c"), Path("/k"), Path("/a"), server_name="", reload_interval=60.0)
+    assert settings.port == Port("identity", "localhost", 443, tls)
+    assert (settings.port.field, settings.port.address) == (
+        "services.identity.tcp",
+        "localhost:443",
+    )
+    assert settings.socket == Path("/var/run/blackhole/identity.sock")
+
+    content["tls"] = TLS_FILES | {"server_name": "x", "reload_interval": "0.5s"}
+    entry |= {"tcp": {"host": "::1", "port": 1}, "disable_unix_socket": True}
+    settings = _load(tmp_path, content)
+
+    tls = TLS(Path("/c"), Path("/k"), Path("/a"), server_name="x", reload_interval=0.5)
+    assert settings.port == Port("identity", "::1", 1, tls)
+    assert settings.port.address == "[::1]:1"
+    assert settings.socket is None
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "no JSON": ("{", "line 1"),
     "not UTF-8": ("\udcff", "utf-8"),
@@ -110,16 +138,30 @@ BAD: dict[str, tuple[Any, str]] = {
     "no level": ({"telemetry": {"log_level": 9}}, "telemetry.log_level"),
     "relative URI": ({"identity": {"resolver_base_uri": "x/y"}}, "identity.resolver_base_uri"),
     "broken URI": ({"identity": {"resolver_base_uri": "http://[x"}}, "resolver_base_uri"),
-    "tcp": ({"services": {"identity": {"tcp": {"port": 1}}}}, "services.identity.tcp"),
-    "no socket": (
+    "tcp in plaintext": (
+        {"services": {"identity": {"tcp": {"port": 1}}}},
+        "tls: must be given, services.identity.tcp needs it",
+    ),
+    "no port": (
+        {"services": {"identity": {"tcp": {}}}, "tls": TLS_FILES},
+        "services.identity.tcp.port: must be 1 to 65535",
+    ),
+    "no certificate": (
+        {"services": {"identity": {"tcp": {"port": 1}}}, "tls": TLS_FILES | {"cert_file": ""}},
+        "tls.cert_file: must be given",
+    ),
+    "no key": (
+        {"services": {"identity": {"tcp": {"port": 1}}}, "tls": TLS_FILES | {"key_file": ""}},
+        "tls.key_file: must be given",
+    ),
+    "no authorities": (
+        {"services": {"identity": {"tcp": {"port": 1}}}, "tls": TLS_FILES | {"ca_file": ""}},
+        "tls.ca_file: must be given",
+    ),
+    "listens nowhere": (
         {"services": {"identity": {"disable_unix_socket": True}}},
-        "services.identity.disable_unix_socket",
+        "services.identity.disable_unix_socket: needs services.identity.tcp",
     ),
-    "rate limit": (
-        {"services": {"identity": {"rate_limit": {"rate": 1}}}},
-        "services.identity.rate_limit",
-    ),
-    "auth": ({"auth": {"issuer": "x"}}, "auth"),
     "metrics": (
         {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1:1"}}},
         "telemetry.metrics_addresses.identity",

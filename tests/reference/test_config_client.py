@@ -30,19 +30,25 @@ def test_nothing_is_all_defaults(tmp_path: Path) -> None:
     assert "RESOURCE_EXHAUSTED" in client.circuit.failures
     assert (client.batch.max_size, client.batch.max_wait) == (100, 0.01)
     assert client.registry.registrations == ()
+    assert client.tls is None
 
 
 def test_what_says_where_it_is_is_registered(tmp_path: Path) -> None:
     services = {
         "both": {"unix_socket": "/s", "tcp": {"port": 1}, "version": "1.2.3"},
         "port": {"tcp": {"host": "h", "port": 65535}},
+        "six": {"tcp": {"host": "::1", "port": 2}},
         "neither": {"metadata": {"a": "b"}},
     }
 
     registry = _load(tmp_path, {"services": services}).client.registry
 
     found = [(each.name, each.version, each.tcp_address) for each in registry.registrations]
-    assert found == [("both", "1.2.3", "localhost:1"), ("port", "", "h:65535")]
+    assert found == [
+        ("both", "1.2.3", "localhost:1"),
+        ("port", "", "h:65535"),
+        ("six", "", "[::1]:2"),
+    ]
     assert registry.metadata["neither"] == {"a": "b"}
 
 
@@ -61,7 +67,8 @@ def test_what_says_where_it_is_is_registered(tmp_path: Path) -> None:
         ({"retry": {"max_attempts": 0}}, "retry.max_attempts: must be at least 1"),
         ({"pool": {"keep_alive": "0s"}}, "pool.keep_alive: must be above zero"),
         ({"default_timeout": "0s"}, "default_timeout: must be above zero"),
-        ({"tls": {}}, "tls: not supported by this implementation yet"),
+        ({"tls": {}}, "tls.cert_file: must be given"),
+        ({"auth": {}}, "auth.token_file: must be given"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, content: Any, told: str) -> None:

@@ -218,3 +218,19 @@ async def test_only_the_directory_at_the_path_is_watched(place: Place) -> None:
 
         # Events come in order: one of the other directory would be counted by now.
         assert disturbances.count == before + 1
+
+
+async def test_a_directory_that_comes_is_noticed_when_it_comes(place: Place) -> None:
+    disturbances = Disturbances()
+    place.directory.rmdir()
+    async with _closing(SocketDirectory(place.directory, disturbances)) as sockets:
+        assert sockets.look() == {}
+
+        place.directory.mkdir()
+        await eventually(lambda: disturbances.count > 0)
+        sockets.look()
+        before = disturbances.count
+        place.listen("a.sock")
+        await eventually(lambda: disturbances.count > before)
+
+        assert list(sockets.look()) == [("a", "")]

@@ -14,8 +14,8 @@ from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 from blackhole.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from blackhole.storage.v1 import storage_pb2 as pb
 from blackhole.storage.v1 import storage_pb2_grpc
-from reference.mesh import caller, pipeline
 from reference.mesh.health import Health, HealthServicer
+from reference.mesh.stages import MetadataLimit
 from reference.services.storage.called import UPLOADED
 from reference.services.storage.store import FileStore
 
@@ -36,13 +36,13 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     """A node whose callers say who they are."""
-    admit = pipeline.MetadataLimit.admit
+    admit = MetadataLimit.admit
 
-    def said(self: Any, call: Any) -> None:
-        admit(self, call)
-        caller.SUBJECT.set(dict(call.metadata).get("x-subject", ""))
+    def said(self: Any, call: Any, authorization: Any) -> None:
+        admit(self, call, authorization)
+        (call.subject,) = authorization or ("",)
 
-    monkeypatch.setattr(pipeline.MetadataLimit, "admit", said)
+    monkeypatch.setattr(MetadataLimit, "admit", said)
     with short_node(**SETTINGS) as one:
         yield one
 
@@ -52,7 +52,10 @@ def _storage(channel: Any) -> Any:
 
 
 def _upload(channel: Any, subject: str = "", timeout: float = SOON, **more: str) -> Any:
-    metadata = [("x-subject", subject), *((name.replace("_", "-"), v) for name, v in more.items())]
+    metadata = [
+        ("authorization", subject),
+        *((name.replace("_", "-"), v) for name, v in more.items()),
+    ]
     chunks = iter([pb.UploadFileRequest(file_id="a", data=b"xy")])
     return _storage(channel).UploadFile(
         chunks, timeout=timeout, metadata=[each for each in metadata if each[1]]

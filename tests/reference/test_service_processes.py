@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from reference import cli
 from reference.config.service import load
+from reference.mesh.errors import StartError
 from reference.mesh.health import NOT_SERVING, SERVING, Health
-from reference.mesh.server import StartError
 
 from .mesh_place import eventually
 from .serving import SOON, Node, connected, short_node

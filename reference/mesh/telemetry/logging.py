@@ -5,10 +5,12 @@ a full pipe stops that thread and nothing else (PROC-9). Lines that find the
 queue full are counted, and the count is told as soon as there is room.
 """
 
+import logging as stdlib
 import os
 import queue
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -51,17 +53,27 @@ class LineWriter:
 
     def _write(self) -> None:
         while True:
-            line = self._lines.get()
+            lines = self._waiting()
+            taken = len(lines)
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line += f'\n{{"level": "warning", "message": "{dropped} lines were dropped"}}'
-            try:
-                write_all(self._descriptor, f"{line}\n".encode())
-            except OSError:
-                # Nobody is there to be told.
-                pass
-            finally:
+                lines.append(f'{{"level": "warning", "message": "{dropped} lines were dropped"}}')
+            with suppress(OSError):  # Nobody is there to be told.
+                write_all(self._descriptor, "".join(f"{line}\n" for line in lines).encode())
+            for _ in range(taken):
                 self._lines.task_done()
+
+    def _waiting(self) -> list[str]:
+        """Wait for a line, and return all that wait.
+
+        This thread has its turn once in 5 ms while another computes: one line a turn is not
+        enough for the audit of a large batch.
+        """
+        lines = [self._lines.get()]
+        with suppress(queue.Empty):
+            while True:
+                lines.append(self._lines.get_nowait())
+        return lines
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -96,13 +108,15 @@ def configure(*, service: str = "", level: str = "info") -> None:
     global _writer  # noqa: PLW0603 - a process has one standard error
     if _writer is None:
         _writer = LineWriter(2)
+        withhold_metadata()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
+            # A field of its own name is written as `_event`: structlog's word for the message.
+            structlog.processors.EventRenamer("message", replace_by="_event"),
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -112,9 +126,26 @@ def configure(*, service: str = "", level: str = "info") -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
+def withhold_metadata() -> None:
+    """Keep gRPC from logging the metadata that it cannot decode: it may be a token (AUD-2)."""
+    stdlib.getLogger("grpc._cython.cygrpc").addFilter(_holds_no_metadata)
+
+
+def _holds_no_metadata(record: stdlib.LogRecord) -> bool:
+    return not str(record.msg).startswith("Invalid encoding on")
+
+
 def logger() -> Any:
     """Return the logger of this process."""
     return structlog.get_logger()
+
+
+def unfiltered() -> Any:
+    """Return the logger of this process for what is written whatever its least level is."""
+    return structlog.wrap_logger(None, wrapper_class=_every_level)
+
+
+_every_level = structlog.make_filtering_bound_logger("debug")
 
 
 def flush() -> None:

@@ -14,10 +14,10 @@ from contextvars import Context, copy_context
 from blackhole.events.v1 import events_pb2
 from blackhole.identity.v1 import identity_pb2 as pb
 
-from ...mesh import caller
+from ...mesh.calls import REQUEST_ID, current_call, request_id
 from ...mesh.client import ServiceClient
 from ...mesh.methods import method_of
-from ...mesh.outgoing import REQUEST_ID, CallError, request_id
+from ...mesh.outgoing import CallError
 from ...mesh.telemetry.drops import DropCounter
 from ..inbox import Inbox
 
@@ -69,7 +69,7 @@ class Announcer:
             await asyncio.create_task(self._publish(event), context=context)
 
     async def _publish(self, event: events_pb2.Event) -> None:
-        cause = caller.request_id()
+        cause = current_call().request_id
         metadata = ((REQUEST_ID, cause),) if cause else ()
         try:
             await self._client.call(EVENTS, PUBLISH, event, timeout=TIMEOUT, metadata=metadata)

@@ -8,8 +8,10 @@ from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
+from ...mesh.calls import current_call
+from ...mesh.errors import StartError
 from ...mesh.health import Health
-from ...mesh.server import StartError
+from ...mesh.security import audit
 from ..presence import StoreError, followed
 from .events import Subscribers
 from .servicer import IdentityServicer
@@ -17,6 +19,13 @@ from .store import DIDStore
 
 if TYPE_CHECKING:
     from ...config.client import Client
+
+AUDITED = {
+    identity_pb2.EVENT_TYPE_CREATED: "did_created",
+    identity_pb2.EVENT_TYPE_UPDATED: "did_updated",
+    identity_pb2.EVENT_TYPE_DELETED: "did_deleted",
+}
+"""Name in the audit of each change (AUD-3)."""
 
 Announce = Callable[[list[identity_pb2.DIDEvent]], None]
 """Tells others of changes, without waiting for them."""
@@ -59,6 +68,8 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[IdentitySe
         def committed(events: list[identity_pb2.DIDEvent]) -> None:
             subscribers.publish(events)
             announce(events)
+            for event in events:
+                audit.changed(AUDITED[event.type], current_call(), did=event.did)
 
         try:
             store = DIDStore(settings.data_dir / settings.name, settings.store, committed)

@@ -8,8 +8,8 @@ from blackhole.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
+from ...mesh.errors import StartError
 from ...mesh.health import Health
-from ...mesh.server import StartError
 from ..presence import StoreError, followed
 from .servicer import LedgerServicer
 from .store import LedgerStore

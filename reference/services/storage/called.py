@@ -8,7 +8,7 @@ from blackhole.identity.v1 import identity_pb2
 from blackhole.ledger.v1 import ledger_pb2
 from blackhole.storage.v1 import storage_pb2 as pb
 
-from ...mesh import caller
+from ...mesh.calls import current_call
 from ...mesh.client import ServiceClient
 from ...mesh.errors import FailedError, PermissionDeniedError
 from ...mesh.methods import method_of
@@ -48,7 +48,7 @@ class Called:
             PermissionDeniedError: it is no DID that identity resolves.
             UnavailableError: identity did not answer.
         """
-        subject = caller.subject()
+        subject = current_call().subject
         if self._identity is None:
             return subject
         request = identity_pb2.ResolveDIDRequest(did=subject)

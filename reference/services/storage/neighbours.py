@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from blackhole.storage.v1 import storage_pb2 as pb
 
-from ...mesh import caller
+from ...mesh.calls import current_call
 
 
 class Neighbours(Protocol):
@@ -37,7 +37,7 @@ class Nobody:
 
     async def owner(self, _context: Any) -> str:
         """Return the subject of the caller's token."""
-        return caller.subject()
+        return current_call().subject
 
     async def record(self, _info: pb.FileInfo, _context: Any) -> None:
         """Tell nobody."""

@@ -8,8 +8,8 @@ from blackhole.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
+from ...mesh.errors import StartError
 from ...mesh.health import Health
-from ...mesh.server import StartError
 from ..presence import StoreError, followed
 from .neighbours import Neighbours, Nobody
 from .servicer import StorageServicer

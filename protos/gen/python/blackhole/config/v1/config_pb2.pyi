@@ -448,6 +448,7 @@ class AuthConfig(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     TOKEN_FILE_FIELD_NUMBER: _builtins.int
     LEEWAY_FIELD_NUMBER: _builtins.int
+    RELOAD_INTERVAL_FIELD_NUMBER: _builtins.int
     issuer: _builtins.str
     audience: _builtins.str
     jwks_file: _builtins.str
@@ -464,6 +465,10 @@ class AuthConfig(_message.Message):
     def leeway(self) -> _duration_pb2.Duration:
         """Clock difference allowed in exp and nbf. Default: 0s"""
 
+    @_builtins.property
+    def reload_interval(self) -> _duration_pb2.Duration:
+        """How often jwks_file and token_file are looked at for renewal. Default: 60s"""
+
     def __init__(
         self,
         *,
@@ -473,10 +478,11 @@ class AuthConfig(_message.Message):
         roles: _abc.Mapping[_builtins.str, Global___MethodPatterns] | None = ...,
         token_file: _builtins.str = ...,
         leeway: _duration_pb2.Duration | None = ...,
+        reload_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["leeway", b"leeway"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leeway", b"leeway", "reload_interval", b"reload_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "issuer", b"issuer", "jwks_file", b"jwks_file", "leeway", b"leeway", "roles", b"roles", "token_file", b"token_file"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "issuer", b"issuer", "jwks_file", b"jwks_file", "leeway", b"leeway", "reload_interval", b"reload_interval", "roles", b"roles", "token_file", b"token_file"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

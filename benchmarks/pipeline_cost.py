@@ -1,0 +1,187 @@
+"""What the server pipeline costs a call: `python -m benchmarks.pipeline_cost`.
+
+One process has several grpc.aio servers, each at a Unix socket: bare ones, and some behind more
+and more of the pipeline. Another process, on another CPU where there are two, calls them in
+turn: a unary call of 64 bytes, with a token in its metadata, the same for all.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt import PyJWS
+from jwt.algorithms import OKPAlgorithm
+
+from blackhole.conformance.v1 import probe_pb2
+from reference.config.service import Settings, load
+from reference.mesh.server import make_server, stages_of
+from reference.mesh.telemetry import logging
+
+from .interleaved import measure
+
+PAYLOAD = b"x" * 64
+SERVICE = "blackhole.conformance.v1.Probe"
+METHOD = f"/{SERVICE}/Unary"
+NAME = "identity"
+
+WARM_UP = 500
+"""Calls of each arm before anything is counted."""
+
+ROWS = {
+    "bare": "a bare grpc.aio server",
+    "bare-again": "the same again: how far to trust the rest",
+    "wrapped": "the pipeline without a stage",
+    "basic": "and the limit on metadata",
+    "guarded": "and tokens, roles",
+    "whole": "and rate limits, of caller and service",
+}
+
+
+async def echo(request: probe_pb2.UnaryRequest, _context: Any) -> probe_pb2.UnaryResponse:
+    """Answer with the same payload."""
+    return probe_pb2.UnaryResponse(payload=request.payload)
+
+
+def main() -> None:
+    """Measure and print, or with --serve be the process that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--blocks", type=int, default=150, help="of 5 calls an arm, a repetition")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.serve))
+        return
+    with tempfile.TemporaryDirectory(prefix="bh") as directory:
+        report(Path(directory), options.repetitions, options.blocks)
+
+
+def report(directory: Path, repetitions: int, blocks: int) -> None:
+    """Measure all rows, and print them."""
+    with served(directory) as token:
+        arms = {row: caller(directory / row, token) for row in ROWS}
+        for call in arms.values():
+            for _ in range(WARM_UP):
+                call()
+        found = measure(arms, repetitions=repetitions, blocks=blocks)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
+        f"grpcio {grpc.__version__}; unary, {len(PAYLOAD)} B, Unix socket; "
+        f"median of {repetitions} repetitions (least-most)\n"
+    )
+    print(f"{'':44}{'us a call':>22}{'to bare':>22}")
+    for row, says in ROWS.items():
+        print(f"{says:44}{found[row].micros.text(0):>22}{found[row].ratio.text(3):>22}")
+
+
+def caller(socket: Path, token: str) -> Callable[[], object]:
+    """Return what makes one call, and checks its answer."""
+    channel = grpc.insecure_channel(f"unix:{socket}")
+    make: Any = channel.unary_unary(METHOD)
+    body = probe_pb2.UnaryRequest(payload=PAYLOAD).SerializeToString()
+    metadata = (("authorization", f"Bearer {token}"), ("x-request-id", "benchmark"))
+
+    def call() -> None:
+        if make(body, metadata=metadata) != body:
+            sys.exit("the answer is another one")
+
+    return call
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """Run the servers in a process of their own; give the token to call them with."""
+    token = configure(directory)
+    command = [sys.executable, "-m", "benchmarks.pipeline_cost", "--serve", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != b"serving\n":
+                sys.exit("the servers did not start")
+            pin(1)
+            yield token
+        finally:
+            process.terminate()
+
+
+async def serve(directory: Path) -> None:
+    """Serve every row at a socket of its name, until the process is ended."""
+    pin(0)
+    logging.configure()
+    handler = grpc.unary_unary_rpc_method_handler(
+        echo, probe_pb2.UnaryRequest.FromString, probe_pb2.UnaryResponse.SerializeToString
+    )
+    servers = []
+    for row, server in servers_of(load(directory / "node.json", NAME)).items():
+        server.add_registered_method_handlers(SERVICE, {"Unary": handler})
+        server.add_insecure_port(f"unix:{directory / row}")
+        await server.start()
+        servers.append(server)
+    print("serving", flush=True)
+    await asyncio.gather(*(server.wait_for_termination() for server in servers))
+
+
+def servers_of(settings: Settings) -> dict[str, Any]:
+    """Return a server a row, which has no method yet."""
+    without = replace(settings, auth=None, rate_limit=None)
+    return {
+        "bare": grpc.aio.server(),
+        "bare-again": grpc.aio.server(),
+        "wrapped": make_server(settings, []),
+        "basic": make_server(settings, stages_of(without)),
+        "guarded": make_server(settings, stages_of(replace(settings, rate_limit=None))),
+        "whole": make_server(settings, stages_of(settings)),
+    }
+
+
+def configure(directory: Path) -> str:
+    """Write a node's configuration and key set; return a token that may call everything."""
+    private = Ed25519PrivateKey.generate()
+    public = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": "benchmark"}
+    keys = directory / "keys.json"
+    keys.write_text(json.dumps({"keys": [public]}))
+    often = {"rate": 1e6, "burst": 10**6, "caller_rate": 1e6, "caller_burst": 10**6}
+    node = {
+        "services": {NAME: {"rate_limit": often}},
+        "auth": {
+            "issuer": "benchmark",
+            "audience": "benchmark",
+            "jwks_file": str(keys),
+            "roles": {
+                "caller": {"methods": [METHOD]},
+                "other": {"methods": ["/other.Service/*"]},
+            },
+        },
+    }
+    (directory / "node.json").write_text(json.dumps(node))
+    claims = {
+        "iss": "benchmark",
+        "aud": "benchmark",
+        "sub": "benchmark",
+        "role": "caller",
+        "exp": time.time() + 3600,
+    }
+    return PyJWS().encode(json.dumps(claims).encode(), private, "EdDSA", {"kid": "benchmark"})
+
+
+def pin(number: int) -> None:
+    """Keep this process on one CPU, if there are two: their sharing is the largest noise."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) > 1:
+        os.sched_setaffinity(0, {cpus[number]})
+
+
+if __name__ == "__main__":
+    main()

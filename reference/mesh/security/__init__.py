@@ -1,0 +1,1 @@
+"""Who may talk to whom, as whom, and how often."""
