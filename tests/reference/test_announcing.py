@@ -15,7 +15,7 @@ from reference.mesh.telemetry.drops import DropCounter
 from reference.services.identity import announcing
 from reference.services.identity.announcing import Announcer
 
-from .mesh_place import eventually
+from .mesh_place import NEVER, eventually
 from .serving import SOON, Node, short_node
 
 
@@ -149,15 +149,19 @@ async def test_what_finds_the_queue_full_is_dropped_and_counted(
     assert client.calls[-1][1] == f"did:key:{announcing.WAITING}"
 
 
-async def test_what_cannot_be_published_is_dropped_and_counted() -> None:
+@pytest.mark.parametrize(("pause", "tried"), [(0.0, 3), (NEVER, 1)])
+async def test_what_cannot_be_published_is_dropped_and_the_rest_waits(
+    pause: float, tried: int
+) -> None:
     client, drops = Client(), DropCounter("n", "dropped")
     client.open.set()
     client.error = CallError("UNAVAILABLE", "nobody")
-    announcer = Announcer(client, drops)  # type: ignore[arg-type]
+    announcer = Announcer(client, drops, pause)  # type: ignore[arg-type]
     running = asyncio.create_task(announcer.run())
 
-    announcer.announce([_change(0), _change(1)])
+    announcer.announce(map(_change, range(3)))
 
-    await eventually(lambda: drops.total == 2)
+    await eventually(lambda: drops.total == tried)
+    assert f"waiting={3 - tried}" in repr(announcer)
     running.cancel()
     drops.close()

@@ -38,6 +38,10 @@ WAITING = 1000
 TIMEOUT = 5.0
 """Seconds for one event and all its attempts: those behind it wait."""
 
+PAUSE = 1.0
+"""Seconds from an event that could not be published to the next: looking for a service that is
+not there costs as much as creating a DID, and who creates DIDs should not notice."""
+
 
 class Announcer:
     """Publishes changes in the background.
@@ -45,12 +49,14 @@ class Announcer:
     Args:
         client: calls the events service.
         drops: counts events that were not published.
+        pause: seconds after one that could not be.
     """
 
-    def __init__(self, client: ServiceClient, drops: DropCounter) -> None:
+    def __init__(self, client: ServiceClient, drops: DropCounter, pause: float = PAUSE) -> None:
         """Start with nothing to announce."""
         self._client = client
         self._drops = drops
+        self._pause = pause
         self._inbox: Inbox[tuple[events_pb2.Event, Context]] = Inbox(WAITING)
 
     def __repr__(self) -> str:
@@ -75,6 +81,7 @@ class Announcer:
             await self._client.call(EVENTS, PUBLISH, event, timeout=TIMEOUT, metadata=metadata)
         except CallError:
             self._drops.add()
+            await asyncio.sleep(self._pause)
 
 
 @asynccontextmanager
