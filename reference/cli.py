@@ -15,7 +15,10 @@ from typing import Any, NoReturn
 from .config.reading import ConfigError
 from .mesh.telemetry import logging
 
-SERVICES = {"identity": "reference.services.identity.process"}
+SERVICES = {
+    name: f"reference.services.{name}.process"
+    for name in ("events", "identity", "ledger", "storage")
+}
 """Module that runs each service, imported when it is asked for."""
 
 DRIVER = "reference.driver.process"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
@@ -10,33 +10,17 @@ from .auth import auth, rate_limit
 from .reading import (
     ConfigError,
     ProcessSettings,
-    positive,
     positive_seconds,
     process_settings,
     read,
     refuse_unsupported,
-    seconds,
     socket_dir,
 )
+from .sections import Events, Identity, Storage, Store
 from .tls import port
 
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """StoreConfig; the wait in seconds."""
-
-    max_batch_size: int
-    max_batch_wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """IdentityConfig."""
-
-    max_batch_items: int
-    event_buffer: int
-    max_subscribers: int
-    resolver_base_uri: str
+if TYPE_CHECKING:
+    from .client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +32,12 @@ class Settings(ProcessSettings):
     watch_interval: float
     store: Store
     identity: Identity
+    events: Events
+    storage: Storage
+    peers: frozenset[str]
+    """Names of the services that this one calls."""
+    client: "Client | None"
+    """How it calls them; None where it calls nobody."""
 
 
 def load(file: Path, name: str, version: str = "") -> Settings:
@@ -79,6 +69,7 @@ def load(file: Path, name: str, version: str = "") -> Settings:
 
 
 def _settings(config: NodeConfig, name: str, version: str) -> Settings:
+    peers = _peers(config, name)
     return Settings(
         **process_settings(config, name, _socket(config, name, version), port(config, name)),
         auth=auth(config),
@@ -86,16 +77,12 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),
-        store=Store(
-            max_batch_size=positive(config.store, "store", "max_batch_size", 256),
-            max_batch_wait=seconds(config.store, "max_batch_wait", 0.0),
-        ),
-        identity=Identity(
-            max_batch_items=positive(config.identity, "identity", "max_batch_items", 1000),
-            event_buffer=positive(config.identity, "identity", "event_buffer", 1000),
-            max_subscribers=positive(config.identity, "identity", "max_subscribers", 10000),
-            resolver_base_uri=_resolver(config),
-        ),
+        store=Store.of(config),
+        identity=Identity.of(config),
+        events=Events.of(config),
+        storage=Storage.of(config),
+        peers=peers,
+        client=_client(config) if peers else None,
     )
 
 
@@ -109,12 +96,17 @@ def _socket(config: NodeConfig, name: str, version: str) -> Path | None:
     return Path(service.unix_socket or socket_dir(config) / file_name)
 
 
-def _resolver(config: NodeConfig) -> str:
-    uri = config.identity.resolver_base_uri or "blackhole://identity/v1/identity/dids"
-    try:
-        absolute = urlsplit(uri).scheme != ""
-    except ValueError:
-        absolute = False
-    if not absolute:
-        raise ConfigError(f"identity.resolver_base_uri: {uri!r} is not an absolute URI")
-    return uri.rstrip("/")
+def _peers(config: NodeConfig, name: str) -> frozenset[str]:
+    """Return the services that one calls: what storage depends on, and where identity publishes."""
+    if name == "storage":
+        return frozenset(config.services[name].dependencies) & {"identity", "ledger"}
+    if name == "identity":
+        return frozenset(config.services) & {"events"}
+    return frozenset()
+
+
+def _client(config: NodeConfig) -> "Client":
+    # Imported here: who calls nobody starts without it.
+    from .client import client  # noqa: PLC0415
+
+    return client(config)

@@ -1,30 +1,18 @@
 """The methods of Probe as the mesh client calls them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-from google.protobuf import message_factory
 
 from blackhole.conformance.v1 import driver_pb2, probe_pb2
 
 from ..mesh.dialling import Method
 from ..mesh.errors import InvalidArgumentError, Violation
+from ..mesh.methods import method_of
 
 _SERVICE = probe_pb2.DESCRIPTOR.services_by_name["Probe"]
 
-
-def _method(name: str) -> Method:
-    descriptor = _SERVICE.methods_by_name[name]
-    request = message_factory.GetMessageClass(descriptor.input_type)
-    response = message_factory.GetMessageClass(descriptor.output_type)
-    return Method(
-        path=f"/{_SERVICE.full_name}/{name}",
-        request_streaming=descriptor.client_streaming,
-        response_streaming=descriptor.server_streaming,
-        serialize=request.SerializeToString,
-        deserialize=response.FromString,
-    )
-
+_method = partial(method_of, _SERVICE)
 
 BATCH = _method("Batch")
 

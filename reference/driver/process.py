@@ -8,15 +8,8 @@ from blackhole.conformance.v1 import driver_pb2, driver_pb2_grpc
 
 from ..config.client import DriverSettings
 from ..mesh import server
-from ..mesh.channels import channels
-from ..mesh.checker import HealthChecker
-from ..mesh.client import ServiceClient
-from ..mesh.dialling import Dialler
-from ..mesh.discovery import ProcessDiscovery
 from ..mesh.health import SERVING, Health
-from ..mesh.pool import ConnectionPool
-from ..mesh.registry import ServiceRegistry
-from ..mesh.security.own_token import own_token
+from ..mesh.joined import joined
 from .servicer import DriverServicer
 
 
@@ -45,25 +38,17 @@ def run(settings: DriverSettings) -> int:
 
 @asynccontextmanager
 async def opened(settings: DriverSettings, health: Health) -> AsyncIterator[DriverService]:
-    """Start the registry, and put the mesh client together.
+    """Have a mesh client, and serve it.
 
     Raises:
         StartError: a file of TLS, or the one with its token, cannot be used.
     """
-    made = channels(settings.client.tls)
-    checker = HealthChecker(settings.client.registry.health_timeout, made)
-    registry = ServiceRegistry(settings.client.registry, checker)
-    dial = Dialler(settings.client.pool, settings.client.max_message_bytes, made)
-    pool = ConnectionPool(settings.client.pool, dial)
-    discovery = ProcessDiscovery(registry)
-    file = settings.client.token_file
-    token = own_token(file) if file else None
-    client = ServiceClient(settings.client, discovery, pool, token)
-    servicer = DriverServicer(settings.client.batch, client, discovery, registry, pool)
-    await registry.start()
-    health.set(SERVING)
-    try:
-        yield DriverService(servicer)
-    finally:
-        await servicer.close()
-        await registry.close()
+    async with joined(settings.client) as mesh:
+        servicer = DriverServicer(
+            settings.client.batch, mesh.client, mesh.discovery, mesh.registry, mesh.pool
+        )
+        health.set(SERVING)
+        try:
+            yield DriverService(servicer)
+        finally:
+            await servicer.close()

@@ -20,6 +20,7 @@ from .calls import REQUEST_ID, Call, HandlerContext, arrived, begin, current_cal
 from .errors import MalformedMessageError, ResourceExhaustedError, to_status
 from .security import audit
 from .security.refusals import RefusalError
+from .sending import sent
 from .stages import Stage
 from .telemetry.logging import logger
 
@@ -99,9 +100,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 # Closed here and now when the caller leaves, not when it is collected.
                 async with aclosing(behaviour(received(raw), HandlerContext(context))) as responses:
                     async for response in responses:
-                        await context.write(
-                            self.encode(response, handler.response_serializer, context)
-                        )
+                        data = self.encode(response, handler.response_serializer, context)
+                        await sent(context.write(data))
             except BaseException as error:
                 await self._fail(call, error, context)
                 raise

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reference.config.reading import Compression, ConfigError
+from reference.config.sections import Events, Storage
 from reference.config.service import Settings, load
 from reference.config.tls import TLS, Port
 
@@ -29,6 +30,39 @@ def test_an_empty_entry_is_all_defaults(tmp_path: Path) -> None:
     assert settings.identity.max_batch_items == 1000
     assert settings.identity.resolver_base_uri == "blackhole://identity/v1/identity/dids"
     assert settings.log_level == "info"
+
+
+def test_sections_of_services_have_the_defaults_of_the_schema(tmp_path: Path) -> None:
+    settings = _load(tmp_path, {"services": {"identity": {}}})
+
+    assert settings.events == Events(subscriber_buffer=100, max_subscribers=10000)
+    assert settings.storage == Storage(flush_chunks=100, max_chunk_bytes=4194304)
+
+
+PEERS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    "identity alone": ("identity", {"identity": {}}, set()),
+    "identity announces": ("identity", {"identity": {}, "events": {}}, {"events"}),
+    "storage alone": ("storage", {"storage": {}, "identity": {}, "ledger": {}}, set()),
+    "storage asks": ("storage", {"storage": {"dependencies": ["identity"]}}, {"identity"}),
+    "storage records": (
+        "storage",
+        {"storage": {"dependencies": ["ledger", "events", "identity"]}},
+        {"identity", "ledger"},
+    ),
+    "ledger": ("ledger", {"ledger": {"dependencies": ["identity"]}, "events": {}}, set()),
+}
+
+
+@pytest.mark.parametrize("case", PEERS)
+def test_a_service_calls_those_that_it_is_told_of(tmp_path: Path, case: str) -> None:
+    name, services, peers = PEERS[case]
+    file = tmp_path / "node.json"
+    file.write_text(json.dumps({"services": services}))
+
+    settings = load(file, name)
+
+    assert settings.peers == peers
+    assert (settings.client is not None) is bool(peers)
 
 
 def test_a_version_is_part_of_the_sockets_name(tmp_path: Path) -> None:
@@ -91,6 +125,14 @@ BAD: dict[str, tuple[Any, str]] = {
         "services.identity.limits.cpu_time",
     ),
     "zero interval": ({"health": {"watch_interval": "0s"}}, "health.watch_interval"),
+    "zero buffer": ({"events": {"subscriber_buffer": 0}}, "events.subscriber_buffer"),
+    "zero subscribers": ({"events": {"max_subscribers": 0}}, "events.max_subscribers"),
+    "zero chunks": ({"storage": {"flush_chunks": 0}}, "storage.flush_chunks"),
+    "zero chunk": ({"storage": {"max_chunk_bytes": 0}}, "storage.max_chunk_bytes"),
+    "client of one that calls": (
+        {"services": {"identity": {}, "events": {}}, "retry": {"jitter": 2}},
+        "retry.jitter",
+    ),
     "zero maximum": ({"limits": {"max_message_bytes": 0}}, "limits.max_message_bytes"),
     "zero metadata": ({"limits": {"max_metadata_bytes": 0}}, "limits.max_metadata_bytes"),
     "no level": ({"telemetry": {"log_level": 9}}, "telemetry.log_level"),

@@ -20,7 +20,7 @@ async def test_each_subscriber_gets_what_it_asked_for_in_order() -> None:
         subscribers.subscribed([pb.EVENT_TYPE_DELETED]) as deletions,
     ):
         for number, kind in enumerate((1, 3, 1)):
-            subscribers.publish(_event(number, kind))
+            subscribers.publish([_event(number, kind)])
         subscribers.drain()
 
         seen = [await _all(everything), await _all(deletions)]
@@ -42,7 +42,7 @@ async def test_one_that_does_not_read_sees_a_beginning_and_then_the_end() -> Non
 
     with subscribers.subscribed(()) as slow:
         for number in range(4):
-            subscribers.publish(_event(number))
+            subscribers.publish([_event(number)])
         with pytest.raises(ResourceExhaustedError, match="2 events wait"):
             async for event in slow:
                 seen.append(event.did)  # noqa: PERF401 - what came before the error counts

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from blackhole.identity.v1 import identity_pb2 as pb
-from reference.config.service import Store
+from reference.config.sections import Store
 from reference.mesh.errors import NotFoundError
-from reference.services.identity.store import Create, Delete, DIDStore, StoreError, Update
+from reference.services.identity.store import Create, Delete, DIDStore, Update
+from reference.services.presence import StoreError
 
 SETTINGS = Store(max_batch_size=256, max_batch_wait=0.0)
 
@@ -22,7 +23,7 @@ async def events() -> list[pb.DIDEvent]:
 
 @pytest.fixture
 async def store(tmp_path: Path, events: list[pb.DIDEvent]) -> AsyncIterator[DIDStore]:
-    one = DIDStore(tmp_path / "data", SETTINGS, lambda event, _: events.append(event))
+    one = DIDStore(tmp_path / "data", SETTINGS, events.extend)
     yield one
     await one.close()
 
@@ -44,7 +45,7 @@ async def test_what_was_written_is_read_also_by_the_next_process(
     )
 
     assert await store.read("did:key:1") == expected
-    other = DIDStore(tmp_path / "data", SETTINGS, lambda *_: None)
+    other = DIDStore(tmp_path / "data", SETTINGS, lambda _: None)
     assert await other.read("did:key:1") == expected
     await other.close()
 
@@ -124,7 +125,7 @@ def test_a_store_that_cannot_be_opened_says_where(tmp_path: Path, kind: str) -> 
         (directory / "identity.db").write_text("no database" * 100)
 
     with pytest.raises(StoreError, match=str(directory)):
-        DIDStore(directory, SETTINGS, lambda *_: None)
+        DIDStore(directory, SETTINGS, lambda _: None)
 
 
 async def test_commits_reach_the_disk_before_the_answer(store: DIDStore) -> None:

@@ -1,16 +1,15 @@
 """DID events (document: Streaming): every change to every subscriber, in order, without a gap."""
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from blackhole.identity.v1 import identity_pb2 as pb
 
 from ...mesh.errors import ResourceExhaustedError, UnavailableError
+from ..inbox import Inbox
 
 
-class Subscription:
+class Subscription(Inbox[pb.DIDEvent]):
     """The events that one subscriber has not read yet.
 
     Args:
@@ -21,44 +20,20 @@ class Subscription:
 
     def __init__(self, types: Collection[int], capacity: int) -> None:
         """Start empty."""
+        super().__init__(capacity)
         self._types = frozenset(types)
-        self._capacity = capacity
-        self._events: deque[pb.DIDEvent] = deque()
-        self._end: Exception | None = None
-        self._changed = asyncio.Event()
 
-    def __repr__(self) -> str:
-        """Show how many events wait, and why it ended."""
-        return f"Subscription(waiting={len(self._events)}, end={self._end!r})"
-
-    def put(self, event: pb.DIDEvent) -> None:
-        """Keep an event for the subscriber, or end its subscription."""
-        if self._end is not None or (self._types and event.type not in self._types):
-            return
-        if len(self._events) >= self._capacity:
+    def put(self, event: pb.DIDEvent) -> bool:
+        """Keep an event for the subscriber if it asked for it, or end its subscription."""
+        if self._types and event.type not in self._types:
+            return False
+        if not (kept := super().put(event)):
             self.end(
                 ResourceExhaustedError(
                     f"the subscriber did not read, and {self._capacity} events wait for it"
                 )
             )
-            return
-        self._events.append(event)
-        self._changed.set()
-
-    def end(self, error: Exception) -> None:
-        """End the subscription by an error, once what waits was read."""
-        self._end = error
-        self._changed.set()
-
-    async def __aiter__(self) -> AsyncIterator[pb.DIDEvent]:
-        """Yield the events; raises what ended the subscription."""
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            if self._end is not None:
-                raise self._end
-            self._changed.clear()
-            await self._changed.wait()
+        return kept
 
 
 class Subscribers:
@@ -99,10 +74,11 @@ class Subscribers:
         finally:
             self._subscriptions.discard(subscription)
 
-    def publish(self, event: pb.DIDEvent) -> None:
-        """Give an event to every subscriber; never waits for any of them."""
-        for subscription in self._subscriptions:
-            subscription.put(event)
+    def publish(self, events: Iterable[pb.DIDEvent]) -> None:
+        """Give events to every subscriber; never waits for any of them."""
+        for event in events:
+            for subscription in self._subscriptions:
+                subscription.put(event)
 
     def drain(self) -> None:
         """End every subscription."""

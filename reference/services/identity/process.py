@@ -1,21 +1,24 @@
 """The identity service as a process: what is opened, in which order, and closed again."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 
 from ...config.service import Settings
 from ...mesh import server
-from ...mesh.calls import Call
+from ...mesh.calls import current_call
 from ...mesh.errors import StartError
-from ...mesh.health import NOT_SERVING, SERVING, Health
+from ...mesh.health import Health
 from ...mesh.security import audit
+from ..presence import StoreError, followed
 from .events import Subscribers
 from .servicer import IdentityServicer
-from .store import DIDStore, StoreError
+from .store import DIDStore
+
+if TYPE_CHECKING:
+    from ...config.client import Client
 
 AUDITED = {
     identity_pb2.EVENT_TYPE_CREATED: "did_created",
@@ -24,8 +27,8 @@ AUDITED = {
 }
 """Name in the audit of each change (AUD-3)."""
 
-LOOKS = 4
-"""Looks at the store in one `health.watch_interval`: a change is known well within it."""
+Announce = Callable[[list[identity_pb2.DIDEvent]], None]
+"""Tells others of changes, without waiting for them."""
 
 
 class IdentityService:
@@ -60,28 +63,35 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[IdentitySe
         StartError: the store cannot be opened.
     """
     subscribers = Subscribers(settings.identity.max_subscribers, settings.identity.event_buffer)
+    async with announcements(settings.client) as announce:
 
-    def committed(event: identity_pb2.DIDEvent, call: Call) -> None:
-        subscribers.publish(event)
-        audit.changed(AUDITED[event.type], call, did=event.did)
+        def committed(events: list[identity_pb2.DIDEvent]) -> None:
+            subscribers.publish(events)
+            announce(events)
+            for event in events:
+                audit.changed(AUDITED[event.type], current_call(), did=event.did)
 
-    try:
-        store = DIDStore(settings.data_dir / settings.name, settings.store, committed)
-    except StoreError as error:
-        raise StartError(f"data_dir: {error}") from error
-    monitor = asyncio.create_task(follow(store, health, settings.watch_interval / LOOKS))
-    try:
-        servicer = IdentityServicer(settings.identity, store, subscribers, health)
-        yield IdentityService(servicer, subscribers)
-    finally:
-        monitor.cancel()
-        with suppress(asyncio.CancelledError):
-            await monitor
-        await store.close()
+        try:
+            store = DIDStore(settings.data_dir / settings.name, settings.store, committed)
+        except StoreError as error:
+            raise StartError(f"data_dir: {error}") from error
+        try:
+            async with followed(store, health, settings.watch_interval):
+                servicer = IdentityServicer(settings.identity, store, subscribers, health)
+                yield IdentityService(servicer, subscribers)
+        finally:
+            await store.close()
 
 
-async def follow(store: DIDStore, health: Health, interval: float) -> None:
-    """Look at the store every `interval` seconds, and say what is seen (HLT-5)."""
-    while True:
-        health.set(SERVING if store.present else NOT_SERVING)
-        await asyncio.sleep(interval)
+@asynccontextmanager
+async def announcements(client: "Client | None") -> AsyncIterator[Announce]:
+    """Give what announces changes to the events service, or to nobody if there is none."""
+    if client is None:
+        yield lambda _: None
+        return
+    # Imported here: who calls nobody starts without the mesh client.
+    from ...mesh.joined import joined  # noqa: PLC0415
+    from .announcing import announcing  # noqa: PLC0415
+
+    async with joined(client) as mesh, announcing(mesh.client) as announcer:
+        yield announcer.announce

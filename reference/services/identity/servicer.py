@@ -7,12 +7,13 @@ from typing import Any
 from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
 
-from ...config.service import Identity as IdentitySettings
-from ...mesh.calls import current_call
+from ...config.sections import Identity as IdentitySettings
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
+from ...mesh.sending import sent
+from ..presence import StoreError
 from .events import Subscribers
-from .store import Create, Delete, DIDStore, StoreError, Update
+from .store import Create, Delete, DIDStore, Update
 from .validation import check_batch, check_create, check_did, check_types
 
 
@@ -58,7 +59,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.UpdateDIDResponse:
         """Replace all properties of a DID."""
         check_did(request.did)
-        (event,) = await self._store.write(Update(request.did, request.properties, current_call()))
+        (event,) = await self._store.write(Update(request.did, request.properties))
         return pb.UpdateDIDResponse(updated_at=event.timestamp)
 
     async def DeleteDID(  # noqa: N802
@@ -66,7 +67,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.DeleteDIDResponse:
         """Delete a DID for ever."""
         check_did(request.did)
-        (event,) = await self._store.write(Delete(request.did, current_call()))
+        (event,) = await self._store.write(Delete(request.did))
         return pb.DeleteDIDResponse(deleted_at=event.timestamp)
 
     async def StreamDIDEvents(  # noqa: N802
@@ -75,7 +76,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         """Send every change from now on; the initial metadata says that `now` has begun."""
         check_types(request)
         with self._subscribers.subscribed(request.types) as subscription:
-            await context.send_initial_metadata(())
+            await sent(context.send_initial_metadata(()))
             async for event in subscription:
                 yield event
 
@@ -98,7 +99,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             for request in requests
         ]
         try:
-            events = await self._store.write(Create(documents, current_call()))
+            events = await self._store.write(Create(documents))
         except StoreError as error:
             raise FailedError("failed to create DID") from error
         return [self._created(event) for event in events]

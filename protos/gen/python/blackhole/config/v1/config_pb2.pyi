@@ -234,7 +234,10 @@ class ServiceConfig(_message.Message):
 
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services that must be SERVING before this one is started."""
+        """Services that must be SERVING before this one is started. storage calls
+        identity and ledger where they are listed (blackhole.storage.v1), and only
+        there.
+        """
 
     @_builtins.property
     def limits(self) -> Global___ResourceLimits:
@@ -694,8 +697,9 @@ Global___BatchConfig: _TypeAlias = BatchConfig  # noqa: Y015
 
 @_typing.final
 class CompressionConfig(_message.Message):
-    """Gzip. A service always compresses its answers for callers that accept it, the
-    mesh client compresses its requests only when it is told to.
+    """Gzip. A service always compresses its answers for callers that accept it,
+    except the bytes of files (blackhole.storage.v1); the mesh client compresses
+    its requests only when it is told to.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1036,21 +1040,32 @@ class EventsConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBSCRIBER_BUFFER_FIELD_NUMBER: _builtins.int
+    MAX_SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     subscriber_buffer: _builtins.int
     """Events kept for a subscriber that does not read; a new one is dropped for
     it when they are full. Default: 100
+    """
+    max_subscribers: _builtins.int
+    """Subscribers at most, of all types together. One more is refused with
+    RESOURCE_EXHAUSTED. Default: 10000
     """
     def __init__(
         self,
         *,
         subscriber_buffer: _builtins.int | None = ...,
+        max_subscribers: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_subscriber_buffer", b"_subscriber_buffer", "subscriber_buffer", b"subscriber_buffer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_subscribers", b"_max_subscribers", "_subscriber_buffer", b"_subscriber_buffer", "max_subscribers", b"max_subscribers", "subscriber_buffer", b"subscriber_buffer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subscriber_buffer", b"_subscriber_buffer", "subscriber_buffer", b"subscriber_buffer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_subscribers", b"_max_subscribers", "_subscriber_buffer", b"_subscriber_buffer", "max_subscribers", b"max_subscribers", "subscriber_buffer", b"subscriber_buffer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_subscribers: _TypeAlias = _typing.Literal["max_subscribers"]  # noqa: Y015
+    _WhichOneofArgType__max_subscribers: _TypeAlias = _typing.Literal["_max_subscribers", b"_max_subscribers"]  # noqa: Y015
     _WhichOneofReturnType__subscriber_buffer: _TypeAlias = _typing.Literal["subscriber_buffer"]  # noqa: Y015
     _WhichOneofArgType__subscriber_buffer: _TypeAlias = _typing.Literal["_subscriber_buffer", b"_subscriber_buffer"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_subscribers) -> _WhichOneofReturnType__max_subscribers | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__subscriber_buffer) -> _WhichOneofReturnType__subscriber_buffer | None: ...
 
 Global___EventsConfig: _TypeAlias = EventsConfig  # noqa: Y015
@@ -1062,7 +1077,9 @@ class StorageConfig(_message.Message):
     FLUSH_CHUNKS_FIELD_NUMBER: _builtins.int
     MAX_CHUNK_BYTES_FIELD_NUMBER: _builtins.int
     flush_chunks: _builtins.int
-    """Chunks after which an upload is flushed to disk. Default: 100"""
+    """Chunks after which an upload is flushed to disk, at the latest: a service
+    may flush sooner where they are large. Default: 100
+    """
     max_chunk_bytes: _builtins.int
     """Largest chunk, in bytes. Default: 4194304"""
     def __init__(

@@ -1,0 +1,1 @@
+"""The events service: what is published, to everyone who has subscribed to its type."""

@@ -1,0 +1,1 @@
+"""The ledger service: a log that is only appended to, chained by hashes, kept durably."""
