@@ -6,5 +6,6 @@ pytest_plugins = [
     "conformance.harness.options",
     "conformance.harness.fixtures",
     "conformance.harness.fixtures_client",
+    "conformance.harness.fixtures_platform",
     "conformance.harness.fixtures_security",
 ]

@@ -6,7 +6,7 @@ stand side by side, so that a test compares all of them at once.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +118,33 @@ class Channel:
         body = request if isinstance(request, bytes) else request.SerializeToString()
         method: Any = self._channel.unary_unary(path)
         call = method(body, timeout=timeout, metadata=(*self._metadata, *metadata))
+        started = time.monotonic()
+
+        async def finish() -> Answer:
+            raw: bytes | None = None
+            with suppress(grpc.aio.AioRpcError):
+                raw = await call
+            return await _answer(call, raw, response_type, started)
+
+        answer: Answer = await self._watched(finish(), path, timeout)
+        return answer
+
+    async def streamed(
+        self,
+        path: str,
+        requests: Iterable[Message] | AsyncIterable[Message],
+        response_type: type[Message],
+        *,
+        timeout: float = bounds.DEADLINE,
+        metadata: Metadata = (),
+    ) -> Answer:
+        """Call a method with a stream of messages and one answer; see `unary`.
+
+        For calls that the server does not end before their last message: where it does,
+        grpc.aio may put an INTERNAL of its own in the place of the server's status.
+        """
+        method: Any = self._channel.stream_unary(path, request_serializer=_serialized)
+        call = method(requests, timeout=timeout, metadata=(*self._metadata, *metadata))
         started = time.monotonic()
 
         async def finish() -> Answer:
@@ -301,6 +328,10 @@ class Stream:
         if not self._call.done():
             return "the stream is open"
         return f"the stream ended with {await self.ended()!r}"
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 def parsed(raw: bytes, kind: type[Message]) -> Any:
