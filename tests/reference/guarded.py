@@ -1,7 +1,7 @@
 """A server behind the whole pipeline, whose handlers say what they know of their callers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from reference.mesh.security.guard import Guard
 from reference.mesh.security.rate_limit import Limiter
 from reference.mesh.security.roles import Roles
 from reference.mesh.security.tokens import Verifier
-from reference.mesh.stages import MetadataLimit
+from reference.mesh.stages import MetadataLimit, Stage
 
 from .mesh_place import short_place
 from .minting import Clock, Key, Keys, key_set, settings
@@ -46,6 +46,7 @@ class Probe(probe_pb2_grpc.ProbeServicer):
     def _seen(self, context: Any) -> bytes:
         call = current_call()
         self.reached.append(call.method)
+        assert context.time_remaining() > 0
         names = sorted(name for name, _ in context.invocation_metadata() if name != "user-agent")
         return f"{call.subject} {call.role} {call.peer} {','.join(names)}".encode()
 
@@ -127,12 +128,14 @@ def as_role(role: str | None, **more: Any) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def guarded(limit: RateLimit | None = None, *, tokens: bool = True) -> AsyncIterator[Guarded]:
+async def guarded(
+    limit: RateLimit | None = None, *, tokens: bool = True, more: Sequence[Stage] = ()
+) -> AsyncIterator[Guarded]:
     """Run the server."""
     verifier = Verifier(settings(), Keys(keys.parse(key_set(KEY))), Clock())
     limiter = Limiter(limit) if limit else None
     guard = Guard(verifier if tokens else None, Roles(ROLES), limiter)
-    pipeline = Pipeline([MetadataLimit(16_384), guard], 1 << 20, 1024)
+    pipeline = Pipeline([*more, MetadataLimit(16_384), guard], 1 << 20, 1024)
     server = grpc.aio.server(interceptors=[pipeline], options=[("grpc.max_metadata_size", 1 << 20)])
     probe = Probe()
     probe_pb2_grpc.add_ProbeServicer_to_server(probe, server)

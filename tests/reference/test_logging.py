@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def test_a_full_pipe_stops_nobody_and_the_loss_is_told(pipe: tuple[int, int]) ->
     size = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
     log = LineWriter(writer)
     log.info("x" * size)
+    # Until the writer stands in front of the full pipe: before that it takes what else waits.
+    select.select([reader], [], [])
 
     before = time.monotonic()
     for number in range(CAPACITY + 50):
@@ -83,3 +86,18 @@ def test_closed_standard_streams_are_claimed() -> None:
     done = subprocess.run([sys.executable, "-c", script], check=False, timeout=30)
 
     assert done.returncode >= 3
+
+
+def test_what_waits_leaves_together(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LineWriter(writer)
+    log.info("x" * fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ))
+    select.select([reader], [], [])
+    for number in range(3):
+        log.info(f"line {number}")
+
+    os.read(reader, fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ))
+    os.read(reader, 1)
+    log.flush(5)
+
+    assert os.read(reader, 1 << 16) == b"line 0\nline 1\nline 2\n"

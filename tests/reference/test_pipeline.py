@@ -1,11 +1,17 @@
-"""The server pipeline: what becomes of an answer before it is sent."""
+"""The server pipeline: what stages learn, and what becomes of an answer before it is sent."""
 
+import uuid
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from reference.mesh.calls import Authorization, Call, arrived
 from reference.mesh.errors import ResourceExhaustedError
 from reference.mesh.pipeline import Pipeline
+from reference.mesh.stages import CallLog, Stage
+
+from .guarded import KINDS, PROBE, as_role, guarded
 
 PIPELINE = Pipeline([], max_message_bytes=100, min_compressed_bytes=10)
 
@@ -35,3 +41,80 @@ def test_small_answers_are_not_compressed(size: int, disabled: int) -> None:
 def test_an_answer_beyond_the_limit_is_refused() -> None:
     with pytest.raises(ResourceExhaustedError, match="101 bytes, the limit is 100"):
         _encoded(101)
+
+
+class Witness(Stage):
+    """Remembers what it is asked and told, under a name."""
+
+    def __init__(self, name: str, seen: list[tuple[str, ...]]) -> None:
+        self._name = name
+        self._seen = seen
+
+    def admit(self, call: Call, authorization: Authorization) -> None:
+        self._seen.append((self._name, "admit", str(len(authorization))))
+        assert "Bearer" not in repr(call)
+
+    def done(self, call: Call) -> None:
+        self._seen.append((self._name, "done", call.code.name))
+
+
+BROKEN = b"\xff"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("role", "body", "code"),
+    [
+        ("all", b"", "OK"),
+        ("all", BROKEN, "INVALID_ARGUMENT"),
+        ("elsewhere", b"", "PERMISSION_DENIED"),
+    ],
+)
+async def test_stages_are_asked_in_order_and_told_in_reverse(
+    kind: str, role: str, body: bytes, code: str
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    async with guarded(more=[Witness("a", seen), Stage(), Witness("b", seen)]) as server:
+        found = await server.call(f"{PROBE}/{kind}", as_role(role), body=body)
+
+    assert found[0] == code
+    asked = [("a", "admit", "1"), ("b", "admit", "1")]
+    assert seen == [*asked, ("b", "done", code), ("a", "done", code)]
+
+
+def test_a_call_is_logged_with_its_duration() -> None:
+    call, _ = arrived("/a.B/C", [("x-request-id", "r")])
+
+    with capture_logs() as lines:
+        CallLog().done(call)
+
+    (line,) = lines
+    assert 0 <= line.pop("seconds") < 60
+    assert line == {
+        "event": "call",
+        "log_level": "debug",
+        "method": "/a.B/C",
+        "request_id": "r",
+        "code": "OK",
+    }
+
+
+@pytest.mark.parametrize("given", ["r", "!~", "x" * 128])
+def test_a_request_id_that_is_visible_and_short_is_kept(given: str) -> None:
+    call, _ = arrived("/a.B/C", [("x-request-id", given), ("x-request-id", "another")])
+
+    assert call.request_id == given
+
+
+@pytest.mark.parametrize("given", ["", " ", "a b", "é", "a\n", "\x7f", "x" * 129, b"r"])
+def test_another_request_id_is_replaced(given: str | bytes) -> None:
+    call, _ = arrived("/a.B/C", [("x-request-id", given)])
+
+    assert uuid.UUID(call.request_id).version == 4
+
+
+def test_metadata_is_measured_as_http2_does() -> None:
+    call, authorization = arrived("/a.B/C", [("user-agent", "x"), ("authorization", "abc")] * 5)
+
+    assert call.metadata_size == 5 * (len("authorization") + 3 + 32)
+    assert authorization == ("abc", "abc")
