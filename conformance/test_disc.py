@@ -25,7 +25,7 @@ AT_ONCE = 0.1
 """Seconds that a refusal may take that waits for nothing. The shortest waits that it is not to be
 confused with: 0.22 s for the delays of four attempts, 0.3 s for a rescan (`quick`)."""
 
-OFTEN = "0.1s"
+OFTEN = "0.05s"
 """The `health.interval` of drivers that a test starts for itself."""
 
 SHORT = "0.3s"

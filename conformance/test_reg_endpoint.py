@@ -21,11 +21,11 @@ from .harness.service import seconds
 FOUND = 1.0 + LATE + bounds.PROMPT
 """Seconds after which a new socket is known and its health asked: the default rescan_interval."""
 
-RECHECKED = seconds(DRIVEN["quick"]["health"]["interval"]) + bounds.PROMPT
-"""Seconds after which a change of a peer's health is known (`quick`)."""
+OFTEN = "0.05s"
+"""The `health.interval` of drivers whose endpoints change."""
 
-OFTEN = "0.1s"
-"""The `health.interval` of the driver that counts failures."""
+RECHECKED = seconds(OFTEN) + bounds.PROMPT
+"""Seconds after which a change of a peer's health is known there."""
 
 THRESHOLD = 3
 """Failed checks in a row that make an endpoint unhealthy, as a driver of its own is told."""
@@ -74,10 +74,12 @@ async def test_reg_7_an_endpoint_tells_what_is_known(node: Node) -> None:
         expect(told[name].pid, one_of=(0, os.getpid()), what="PID of who listens there")
 
 
-async def test_reg_7_state_and_last_check_are_kept_up_to_date(
-    driver: Driver, peer: Peer, name: str
-) -> None:
+async def test_reg_7_state_and_last_check_are_kept_up_to_date(node: Node) -> None:
     """REG-7: State and last check follow what the endpoint answers."""
+    driver, name = await _checking(node), "changing"
+    peer = await node.peer(name)
+    await driver.finds(name)
+
     async with driver.watch() as registry:
         await registry.becomes(name, "HEALTHY", bound=RECHECKED)
     before = len(peer.checks)
@@ -104,19 +106,24 @@ async def test_reg_7_state_and_last_check_are_kept_up_to_date(
 
 async def test_reg_7_failures_are_counted_to_the_threshold(node: Node) -> None:
     """REG-7: A healthy endpoint is unhealthy after failure_threshold failed checks in a row."""
-    health = DRIVEN["quick"]["health"] | {"interval": OFTEN, "failure_threshold": THRESHOLD}
-    driver = await node.drive({**DRIVEN["quick"], "health": health})
-    peer, patience = await node.peer("flaky"), seconds(OFTEN) + bounds.PROMPT
+    driver = await _checking(node, failure_threshold=THRESHOLD)
+    peer = await node.peer("flaky")
 
     async with driver.watch() as registry:
         await registry.becomes("flaky", "HEALTHY", bound=FOUND)
         # What was not answered yet may be answered so too.
         passed = sum(check.answered is not None for check in peer.checks)
         peer.health = NOT_SERVING
-        await registry.becomes("flaky", "UNHEALTHY", bound=THRESHOLD * patience)
+        await registry.becomes("flaky", "UNHEALTHY", bound=THRESHOLD * RECHECKED)
         failed = len(peer.checks) - passed
 
     expect(failed, at_least=THRESHOLD, what="failed checks before it was unhealthy")
+
+
+async def _checking(node: Node, **health: Any) -> Driver:
+    """Start a driver that asks often for health."""
+    health = {**DRIVEN["quick"]["health"], "interval": OFTEN, **health}
+    return await node.drive({**DRIVEN["quick"], "health": health})
 
 
 def _whole(one: pb.Endpoint) -> tuple[Any, ...]:

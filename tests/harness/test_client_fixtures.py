@@ -69,6 +69,31 @@ def test_pings_are_as_far_apart_as_the_manifest_says(judge_suite: Judge) -> None
     assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
 
 
+HALF_OPEN = '''
+from conformance.harness.replies import ok
+
+SERVICES = set()
+
+@pytest.mark.driven("breaking")
+@pytest.mark.parametrize("n", [1, 2])
+async def test_cli_1_half_open(half_open, n):
+    """CLI-1: A circuit that is half-open lets a trial call through, in each test another one."""
+    before = len(half_open.peer.arrivals)
+    (trial,) = await half_open.calls(ok(b"up"))
+    expect((before, trial.payloads), equals=(half_open.failures, (b"up",)), what="failures, trial")
+    SERVICES.add(half_open.service)
+    expect(len(SERVICES), equals=n, what="circuits")
+
+async def test_cli_2_none(driver):
+    """CLI-2: Who needs none gets none."""
+'''
+
+
+def test_circuits_that_are_half_open_were_opened_together(judge_suite: Judge) -> None:
+    judged = judge_suite(HALF_OPEN, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
+    assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
+
+
 KILLED = '''
 async def test_cli_1_kills(driver):
     """CLI-1: A driver must serve after the test."""
