@@ -178,3 +178,11 @@ async def until(
     raise NonConformance(
         what=what, expected=f"within {bound:g} s", observed=f"not within {bound:g} s{shown}"
     )
+
+
+async def passed(seconds: float) -> None:
+    """Let so many seconds pass, and no less, where a requirement is about time that passes."""
+    end = time.monotonic() + seconds
+    # The loop wakes sleepers up to the resolution of its clock too early.
+    while (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - time is what is waited for
+        await asyncio.sleep(left)

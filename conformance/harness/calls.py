@@ -52,6 +52,8 @@ class Answer:
     message: str = ""
     response: Any = None
     violations: tuple[Violation, ...] = ()
+    retry_delays: tuple[float, ...] = ()
+    """Seconds that each google.rpc.RetryInfo says to wait."""
     initial: tuple[tuple[str, str | bytes], ...] = field(default=(), repr=False)
     trailing: tuple[tuple[str, str | bytes], ...] = field(default=(), repr=False)
     elapsed: float = field(default=0.0, compare=False)
@@ -370,11 +372,13 @@ async def _answer(
     response: Any = raw
     if raw is not None and response_type is not None:
         response = parsed(raw, response_type)
+    violations, retry_delays = await _details(call)
     return Answer(
         code=code.name,
         message=await call.details() or "",
         response=response,
-        violations=await _violations(call),
+        violations=violations,
+        retry_delays=retry_delays,
         initial=tuple(await _initial(call)),
         trailing=tuple(await call.trailing_metadata() or ()),
         elapsed=elapsed,
@@ -387,8 +391,8 @@ async def _initial(call: Any) -> Metadata:
     return ()
 
 
-async def _violations(call: Any) -> tuple[Violation, ...]:
-    """Return what google.rpc.BadRequest in the trailers says.
+async def _details(call: Any) -> tuple[tuple[Violation, ...], tuple[float, ...]]:
+    """Return what google.rpc.BadRequest and RetryInfo in the trailers say.
 
     Raises:
         NonConformance: the details contradict the status itself.
@@ -401,9 +405,12 @@ async def _violations(call: Any) -> tuple[Violation, ...]:
             expected="the same code and message as the status",
             observed=str(error),
         ) from None
-    found: list[Violation] = []
+    violations: list[Violation] = []
+    delays: list[float] = []
     for detail in status.details if status else ():
-        bad = error_details_pb2.BadRequest()
+        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
         if detail.Unpack(bad):
-            found += [Violation(v.field, v.description) for v in bad.field_violations]
-    return tuple(found)
+            violations += [Violation(v.field, v.description) for v in bad.field_violations]
+        elif detail.Unpack(retry):
+            delays.append(retry.retry_delay.ToNanoseconds() / 1e9)
+    return tuple(violations), tuple(delays)

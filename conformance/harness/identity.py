@@ -78,11 +78,16 @@ class Identity(ServedProcess):
         *types: Any,
         channel: Channel | None = None,
         timeout: float | None = None,
+        metadata: Metadata = (),
     ) -> Stream:
         """Subscribe to StreamDIDEvents, and wait until the subscription stands or is refused."""
         request = pb.StreamDIDEventsRequest(types=types)
         return await (channel or self.channel).subscribe(
-            f"/{SERVICE}/StreamDIDEvents", request, pb.DIDEvent, timeout=timeout
+            f"/{SERVICE}/StreamDIDEvents",
+            request,
+            pb.DIDEvent,
+            timeout=timeout,
+            metadata=metadata,
         )
 
     async def watch(self, name: str = "identity", channel: Channel | None = None) -> Stream:
