@@ -10,7 +10,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from .judging import NonConformance, inconclusive
 from .starvation import STARVATION
@@ -167,13 +167,31 @@ async def until(
         over = time.monotonic() - begin - bound - JITTER.seconds
         # Time in which the host let nobody run is no part of the bound.
         if over > 0 and over > min(JITTER.lost(begin), bound * _PATIENCE):
-            break
+            late(what, bound=bound, since=begin, seen=seen)
         await asyncio.sleep(every)
-    late = f"{what}: not within {bound:g} s"
-    if over > bound * _PATIENCE:
-        inconclusive(f"{late}, but the host stalled for {JITTER.lost(begin):.3f} s meanwhile")
+
+
+def late(
+    what: str, *, bound: float, since: float, seen: Callable[[], Any] | None = None
+) -> NoReturn:
+    """Say what it means that something did not happen within its bound.
+
+    Args:
+        what: the fact in words.
+        bound: seconds.
+        since: when the wait began, on the monotonic clock.
+        seen: returns what the failure shows besides.
+
+    Raises:
+        NonConformance: the implementation is late.
+        Inconclusive: so is the host: it stalled again and again, or let the implementation wait
+            for a CPU for a good part of the bound.
+    """
+    text = f"{what}: not within {bound:g} s"
+    if time.monotonic() - since - bound - JITTER.seconds > bound * _PATIENCE:
+        inconclusive(f"{text}, but the host stalled for {JITTER.lost(since):.3f} s meanwhile")
     if (starved := STARVATION.seconds()) > max(STALL, bound * _STARVED_PART):
-        inconclusive(f"{late}, but the implementation waited {starved:.3f} s for a CPU")
+        inconclusive(f"{text}, but the implementation waited {starved:.3f} s for a CPU")
     shown = f": {seen()}" if seen is not None else ""
     raise NonConformance(
         what=what, expected=f"within {bound:g} s", observed=f"not within {bound:g} s{shown}"

@@ -13,7 +13,7 @@ import pytest
 
 from . import bounds, judge
 from .identity import Identity
-from .judging import NonConformance, attach, did, not_run, untestable
+from .judging import Inconclusive, NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
 from .options import ATTACHED, WORKDIR
 from .service import ServedProcess
@@ -140,6 +140,9 @@ class SharedServices:
                 self._started[key] = node, await node.serve(kind)
             except NonConformance as problem:
                 self._started[key] = node, problem
+            except Inconclusive:
+                await forget(node)
+                raise
         service = self._started[key][1]
         if isinstance(service, NonConformance):
             untestable(f"the service does not start: {service}")
@@ -220,6 +223,12 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
         raise RuntimeError(f"the test left {more} descriptors open")
     if left := _children() - children - _shared():
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
+
+
+async def forget(node: Node) -> None:
+    """Give up a shared node on which nothing could be started: the next test tries anew."""
+    SHARED.remove(node)
+    await node.close()
 
 
 def node_of(config: pytest.Config, transport: str = "unix") -> Node:

@@ -9,8 +9,8 @@ import pytest
 
 from .circuit import Circuit
 from .driver import Driver
-from .fixtures import SHARED, node_of
-from .judging import NonConformance, attach, did, not_run, untestable
+from .fixtures import SHARED, forget, node_of
+from .judging import Inconclusive, NonConformance, attach, did, not_run, untestable
 from .kinds import KINDS, Kinds
 from .nodes import Node, peer_credentials
 from .options import ATTACHED
@@ -144,6 +144,9 @@ class SharedDrivers:
                 self._started[configuration] = node, await node.drive(settings)
             except NonConformance as problem:
                 self._started[configuration] = node, problem
+            except Inconclusive:
+                await forget(node)
+                raise
         node, driver = self._started[configuration]
         if isinstance(driver, NonConformance):
             untestable(f"the driver does not start: {driver}")

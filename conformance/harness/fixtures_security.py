@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .fixtures import SHARED, node_of, unharmed
-from .judging import NonConformance, not_run, untestable
+from .fixtures import SHARED, forget, node_of, unharmed
+from .judging import Inconclusive, NonConformance, not_run, untestable
 from .options import ATTACHED
 from .security import Secured, start_secured
 
@@ -35,6 +35,9 @@ class SharedSecured:
                 self._started[transport] = node, await start_secured(node)
             except NonConformance as problem:
                 self._started[transport] = node, problem
+            except Inconclusive:
+                await forget(node)
+                raise
         secured = self._started[transport][1]
         if isinstance(secured, NonConformance):
             untestable(f"the service does not start: {secured}")

@@ -13,7 +13,7 @@ from . import bounds
 from .driver import Driver
 from .identity import Identity
 from .implementation import Implementation
-from .judging import NonConformance
+from .judging import Inconclusive, NonConformance
 from .nodes import LONGEST_SOCKET, Node
 from .processes import Process
 
@@ -60,6 +60,8 @@ async def preflight(
             await node.close()
     except NonConformance as problem:
         return f"{problem.what}: expected {problem.expected}, observed {problem.observed}"
+    except Inconclusive as problem:
+        return str(problem)
     except OSError as error:
         return f"{error}\n{_story(node.processes)}"
     return None

@@ -1,6 +1,5 @@
 """A served process: what every role that listens at a socket has in common."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -14,6 +13,8 @@ from .calls import Answer, Channel, Metadata
 from .health import HEALTH, SERVING
 from .judging import NonConformance, expect
 from .processes import Exit, Process
+
+READY = "readiness: the socket accepts and Check says SERVING"
 
 
 class ServedProcess:
@@ -88,15 +89,17 @@ class ServedProcess:
 
         Raises:
             NonConformance: the process ended first, or the bound (seconds) passed.
+            Inconclusive: it passed, but the host let the process wait for a CPU.
         """
-        try:
-            async with asyncio.timeout(bound + bounds.JITTER.seconds):
-                while not (self.accepts() and await self.serving()):
-                    if self._process is not None and not self._process.alive:
-                        raise self._not_ready("the process ended")
-                    await asyncio.sleep(bounds.POLL)
-        except TimeoutError:
-            raise self._not_ready(f"not after {bound:g} s") from None
+
+        async def serving() -> bool:
+            if self._process is not None and not self._process.alive:
+                raise NonConformance(
+                    what=READY, expected="ready", observed=f"the process ended\n{self._story()}"
+                )
+            return self.accepts() and await self.serving()
+
+        await bounds.until(serving, bound=bound, what=READY, seen=self._story)
 
     def accepts(self) -> bool:
         """Tell whether a connection to its address is accepted now."""
@@ -141,13 +144,8 @@ class ServedProcess:
         if self._process is not None and self._process.alive:
             os.kill(self._process.pid, signal.SIGKILL)
 
-    def _not_ready(self, observed: str) -> NonConformance:
-        story = self._process.story() if self._process is not None else f"at {self.address}"
-        return NonConformance(
-            what="readiness: the socket accepts and Check says SERVING",
-            expected="ready",
-            observed=f"{observed}\n{story}",
-        )
+    def _story(self) -> str:
+        return f"\n{self._process.story()}" if self._process is not None else f"at {self.address}"
 
 
 def seconds(duration: str) -> float:
