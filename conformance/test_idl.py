@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
-    DescriptorProto,
-    EnumDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
-    MethodDescriptorProto,
 )
 
 from blackhole.identity.v1 import identity_pb2 as pb
@@ -23,6 +20,7 @@ from .harness import reflection
 from .harness.identity import SERVICE, Identity
 from .harness.judging import attach, did, expect, not_run
 from .harness.places import PROTOS
+from .harness.schemas import expect_served, file_of, methods_of
 
 BUF = shutil.which("buf", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 """The program buf: that of the suite's own environment first."""
@@ -47,32 +45,19 @@ UNKNOWN_FIELDS = b"".join(
 
 async def test_idl_1_the_service_offers_exactly_the_schema(identity: Identity) -> None:
     """IDL-1: Methods, messages, fields and enums are those of protos/."""
-    wanted = FileDescriptorProto()
-    pb.DESCRIPTOR.CopyToProto(wanted)
-
     schema = await reflection.read(identity.channel)
-    served = _file_of(schema)
     did("read the service's own descriptors by reflection")
 
-    methods = {method.name: _method(method) for method in _service(served)}
-    expect(
-        {name: methods.get(name) for name in (m.name for m in _service(wanted))},
-        equals={method.name: _method(method) for method in _service(wanted)},
-        what="methods of protos/, as served",
-    )
-    types = _types(served)
-    expect(
-        {name: types.get(name) for name in _types(wanted)},
-        equals=_types(wanted),
-        what="messages and enums of protos/, as served",
-    )
+    expect_served(schema, pb.DESCRIPTOR, SERVICE)
 
 
 async def test_idl_2_create_did_keeps_its_http_binding(identity: Identity) -> None:
     """IDL-2: CreateDID is POST /v1/identity/dids with the whole body."""
     schema = await reflection.read(identity.channel)
 
-    options = next(m.options for m in _service(_file_of(schema)) if m.name == "CreateDID")
+    options = next(
+        m.options for m in methods_of(file_of(schema, SERVICE), SERVICE) if m.name == "CreateDID"
+    )
     rule = options.Extensions[annotations_pb2.http]
 
     expect(
@@ -207,54 +192,6 @@ async def test_idl_7_the_served_schemas_break_no_release(
             str(_only(release, {SERVICE_FILE}, tmp_path)),
         )
         expect(findings, equals="", what=f"findings of buf breaking against {release.stem}")
-
-
-def _file_of(schema: reflection.Schema) -> FileDescriptorProto:
-    """Return the served file that holds IdentityService, whatever its path."""
-    for file in schema.files.values():
-        if any(f"{file.package}.{service.name}" == SERVICE for service in file.service):
-            return file
-    raise AssertionError(f"reflection lists no file with {SERVICE}")
-
-
-def _service(file: FileDescriptorProto) -> list[MethodDescriptorProto]:
-    return [m for service in file.service if SERVICE.endswith(service.name) for m in service.method]
-
-
-def _method(method: MethodDescriptorProto) -> tuple[Any, ...]:
-    return (
-        method.input_type,
-        method.output_type,
-        method.client_streaming,
-        method.server_streaming,
-    )
-
-
-def _types(file: FileDescriptorProto) -> dict[str, Any]:
-    """Return every message and enum of a file by name, as values that compare."""
-    return {message.name: _message(message) for message in file.message_type} | {
-        enum.name: _enum(enum) for enum in file.enum_type
-    }
-
-
-def _message(message: DescriptorProto) -> dict[str, Any]:
-    oneofs = [oneof.name for oneof in message.oneof_decl]
-    fields = {
-        field.name: (
-            field.number,
-            field.type,
-            field.label,
-            field.type_name,
-            oneofs[field.oneof_index] if field.HasField("oneof_index") else None,
-        )
-        for field in message.field
-    }
-    nested = {inner.name: _message(inner) for inner in message.nested_type}
-    return fields | nested | {enum.name: _enum(enum) for enum in message.enum_type}
-
-
-def _enum(enum: EnumDescriptorProto) -> dict[str, int]:
-    return {value.name: value.number for value in enum.value}
 
 
 def _with_unknown(request: Any, position: str) -> bytes:

@@ -56,6 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "transports(*names): the transports that the test is about; else both"
     )
+    config.addinivalue_line(
+        "markers", "also_profile(*names): profiles that the test needs besides its requirement's"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

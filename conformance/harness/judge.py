@@ -111,6 +111,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         pytest.UsageError: a test names no requirement, or another in its name.
     """
     requirements = specification(config)
+    profiles = config.stash[IMPLEMENTATION].profiles
+    items[:] = [item for item in items if profiles.issuperset(_also(item))]
     order = list(requirements)
     problems: list[str] = []
     for item in items:
@@ -124,6 +126,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if preset := _preset(config, item.stash[_OWN]):
             item.stash[_PRESET] = preset
+
+
+def _also(item: pytest.Item) -> tuple[str, ...]:
+    """Return the profiles that a test needs besides those of its requirement.
+
+    Where they are not claimed there is no such test: its requirement is judged by its others.
+    """
+    return tuple(name for marker in item.iter_markers("also_profile") for name in marker.args)
 
 
 def requirement_of(function: Any, requirements: dict[str, Requirement]) -> Requirement:
