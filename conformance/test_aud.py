@@ -98,7 +98,7 @@ async def test_aud_2_no_token_and_no_key_is_told(node: Node) -> None:
         sent += metadata
         for channel in (secured.stranger, ada):
             await _asked(secured, channel, "CreateDID", metadata=metadata)
-    sent += await _not_ascii(secured)
+    sent += await _not_text(secured)
     sent += await _failed(node, secured)
     await secured.service.stop()
 
@@ -193,15 +193,15 @@ def _elsewhere(secured: Secured) -> Sequence[Sequence[tuple[str, str | bytes]]]:
     ]
 
 
-async def _not_ascii(secured: Secured) -> Sequence[tuple[str, str]]:
-    """Send a token by hand among bytes that no gRPC library would send; return the token."""
-    entry = "authorization", f"Bearer {secured.issuer.token()}"
+async def _not_text(secured: Secured) -> Sequence[tuple[str, bytes]]:
+    """Send a token by hand beside a byte that is no UTF-8; return the token."""
+    right = f"Bearer {secured.issuer.token()}".encode()
     async with RawConnection(secured.service.address) as raw:
         request = framed(pb.CreateDIDRequest(method="key"))
-        for value in (f"{entry[1]}\xff", f"\xff{entry[1]}"):
-            await raw.call(f"/{SERVICE}/CreateDID", request, [(entry[0], value)])
-    did("sent a token with a byte beside it that is no ASCII")
-    return [entry]
+        for value in (right + b"\xff", b"\xff" + right):
+            await raw.call(f"/{SERVICE}/CreateDID", request, [("authorization", value)])
+    did("sent a token with a byte beside it that is no UTF-8")
+    return [("authorization", right)]
 
 
 async def _failed(node: Node, secured: Secured) -> Sequence[tuple[str, str]]:

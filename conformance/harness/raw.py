@@ -24,7 +24,7 @@ from .judging import NonConformance
 
 __all__ = ["HeldCall", "RawAnswer", "RawConnection", "framed"]
 
-Header = tuple[str, str]
+Header = tuple[str, str | bytes]
 
 
 @dataclass(slots=True)
