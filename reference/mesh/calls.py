@@ -76,8 +76,11 @@ class HandlerContext:
         )
 
 
-Authorization = tuple[str | bytes, ...]
-"""Values of the entries `authorization` of a call, no more than two: two are too many."""
+SEVERAL = "several"
+"""Stands for the values of several entries `authorization`; compared by identity."""
+
+Authorization = str | bytes | None
+"""Value of a call's entry `authorization`; None: it has none."""
 
 
 def arrived(method: str, metadata: Metadata) -> tuple[Call, Authorization]:
@@ -87,13 +90,13 @@ def arrived(method: str, metadata: Metadata) -> tuple[Call, Authorization]:
     long as all that is done with what they find.
     """
     size, request = 0, ""
-    authorization: Authorization = ()
+    authorization: Authorization = None
     for name, value in metadata:
         if name == USER_AGENT:
             continue
         size += len(name) + len(value) + ENTRY
         if name == AUTHORIZATION:
-            authorization = (*authorization[:1], value)
+            authorization = value if authorization is None else SEVERAL
         elif name == REQUEST_ID and not request:
             request = kept(value)
     return Call(method, request or request_id(), size, time.monotonic_ns()), authorization

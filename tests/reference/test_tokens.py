@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jwt import PyJWS
 
+from reference.mesh.calls import SEVERAL
 from reference.mesh.security import keys
 from reference.mesh.security.claims import Claims
 from reference.mesh.security.refusals import InvalidTokenError, MissingTokenError
@@ -29,13 +30,13 @@ VERIFIER = _verifier()
 
 
 def _verify(verifier: Verifier, token: str) -> Claims:
-    return verifier.authenticate((f"Bearer {token}",))
+    return verifier.authenticate(f"Bearer {token}")
 
 
 def _reason(token: str, verifier: Verifier = VERIFIER) -> str:
     """Return why a token is refused; what the caller reads is always the same."""
     with pytest.raises(InvalidTokenError, match=r"^invalid token$") as caught:
-        verifier.authenticate((f"Bearer {token}",))
+        _verify(verifier, token)
     for part in token.split("."):
         assert len(part) < 2 or part not in caught.value.reason
     assert caught.value.__cause__ is None
@@ -211,32 +212,31 @@ def test_leeway_is_for_both_ends() -> None:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_has_any_case(scheme: str) -> None:
-    assert VERIFIER.authenticate((f"{scheme} {ED.token()}",)) == CONTROL
+    assert VERIFIER.authenticate(f"{scheme} {ED.token()}") == CONTROL
 
 
 def test_no_entry_is_a_missing_token() -> None:
     with pytest.raises(MissingTokenError, match=r"^missing token$"):
-        VERIFIER.authenticate(())
+        VERIFIER.authenticate(None)
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    ("value", "reason"),
     [
-        ([f"Bearer {ED.token()}"] * 2, "more than one authorization entry"),
-        (["Bearer x"] * 1000, "more than one authorization entry"),
-        ([""], "another scheme than Bearer"),
-        (["Bearer"], "another scheme than Bearer"),
-        (["Basic eDp5"], "another scheme than Bearer"),
-        ([ED.token()], "another scheme than Bearer"),
-        ([b"Bearer x"], "another scheme than Bearer"),
-        (["Bearer "], "no JWS in compact form"),
-        ([f"Bearer  {ED.token()}"], "no JWS in compact form"),
-        ([f"Bearer\t{ED.token()}"], "another scheme than Bearer"),
+        (SEVERAL, "more than one authorization entry"),
+        ("", "another scheme than Bearer"),
+        ("Bearer", "another scheme than Bearer"),
+        ("Basic eDp5", "another scheme than Bearer"),
+        (ED.token(), "another scheme than Bearer"),
+        (b"Bearer x", "another scheme than Bearer"),
+        ("Bearer ", "no JWS in compact form"),
+        (f"Bearer  {ED.token()}", "no JWS in compact form"),
+        (f"Bearer\t{ED.token()}", "another scheme than Bearer"),
     ],
 )
-def test_anything_else_is_invalid(values: list[str | bytes], reason: str) -> None:
+def test_anything_else_is_invalid(value: str | bytes, reason: str) -> None:
     with pytest.raises(InvalidTokenError, match=r"^invalid token$") as caught:
-        VERIFIER.authenticate(tuple(values))
+        VERIFIER.authenticate(value)
 
     assert caught.value.reason == reason
 

@@ -33,14 +33,6 @@ class Price:
         self.call = ceil(Fraction(10**9) / Fraction(rate.a_second))
         self.credit = self.call * (rate.burst - 1)
 
-    def delay(self, full_at: int, now: int) -> int:
-        """Return the nanoseconds until a bucket lets a call through; not above 0: it does."""
-        return full_at - now - self.credit
-
-    def taken(self, full_at: int, now: int) -> int:
-        """Return when a bucket that lets a call through now will be full."""
-        return max(full_at, now) + self.call
-
 
 class CallerBuckets:
     """One bucket a caller; who is not known has a full one.
@@ -52,7 +44,7 @@ class CallerBuckets:
 
     def __init__(self, price: Price, most: int = MOST_CALLERS) -> None:
         """Know nobody."""
-        self._price = price
+        self.price = price
         self._most = most
         self._full_at: dict[str, int] = {}
 
@@ -60,15 +52,18 @@ class CallerBuckets:
         """Count those who are known."""
         return len(self._full_at)
 
-    def delay(self, caller: str, now: int) -> int:
-        """Return the nanoseconds until a call of this caller is let through, as `Price.delay`."""
-        if (full_at := self._full_at.get(caller)) is not None:
-            return self._price.delay(full_at, now)
-        return 0 if len(self._full_at) < self._most else self._make_room(now)
+    def full_at(self, caller: str, now: int) -> int:
+        """Return when the bucket of a caller will be full: now or later."""
+        if (known := self._full_at.get(caller)) is not None:
+            return max(known, now)
+        if len(self._full_at) < self._most:
+            return now
+        delay = self._make_room(now)
+        return now + self.price.credit + delay if delay else now
 
-    def take(self, caller: str, now: int) -> None:
-        """Take one call from a bucket that lets it through."""
-        self._full_at[caller] = self._price.taken(self._full_at.get(caller, now), now)
+    def set(self, caller: str, full_at: int) -> None:
+        """Change when the bucket of a caller will be full; `full_at` was asked for it before."""
+        self._full_at[caller] = full_at
 
     def _make_room(self, now: int) -> int:
         """Forget buckets that are full again; return the nanoseconds until that can be done.
@@ -113,13 +108,15 @@ class Limiter:
         Raises:
             RateLimitedError: one of them has none left; nothing was taken from the other.
         """
-        callers = self._callers if caller else None
-        own = callers.delay(caller, now) if callers is not None else 0
-        shared = self._price.delay(self._full_at, now)
-        if own > 0:
-            raise RateLimitedError("the caller's rate limit", max(own, shared))
-        if shared > 0:
-            raise RateLimitedError("the service's rate limit", shared)
-        if callers is not None:
-            callers.take(caller, now)
-        self._full_at = self._price.taken(self._full_at, now)
+        price, full_at = self._price, max(self._full_at, now)
+        delay = full_at - now - price.credit
+        callers = self._callers
+        if callers is not None and caller:
+            own = callers.full_at(caller, now)
+            if (own_delay := own - now - callers.price.credit) > 0:
+                raise RateLimitedError("the caller's rate limit", max(own_delay, delay))
+            if delay <= 0:
+                callers.set(caller, own + callers.price.call)
+        if delay > 0:
+            raise RateLimitedError("the service's rate limit", delay)
+        self._full_at = full_at + price.call

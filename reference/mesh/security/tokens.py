@@ -10,7 +10,7 @@ from collections.abc import Callable
 from jwt import PyJWK, PyJWS, PyJWTError
 
 from ...config.auth import Auth
-from ..calls import Authorization
+from ..calls import SEVERAL, Authorization
 from .claims import Claims, read
 from .keys import KeySet
 from .refusals import InvalidTokenError, MissingTokenError
@@ -60,29 +60,28 @@ class Verifier:
         """Return the claims of the token that a call bears.
 
         Args:
-            authorization: all entries of that name.
+            authorization: its entry of that name, or SEVERAL.
 
         Raises:
             MissingTokenError: it bears none.
             InvalidTokenError: it bears something else, or a token that is not valid now.
         """
-        if not authorization:
+        if authorization is None:
             raise MissingTokenError
-        if len(authorization) > 1:
-            raise InvalidTokenError("more than one authorization entry")
         if (keys := self._keys()) is not self._known_by:
             self._known.clear()
             self._known_by = keys
-        entry = authorization[0]
-        if (claims := self._known.get(entry)) is not None:
+        if (claims := self._known.get(authorization)) is not None:
             if self._now() < claims.expires:
                 return claims
-            del self._known[entry]
-        claims = self._verified(entry, keys)
-        self._remember(entry, claims)
+            del self._known[authorization]
+        claims = self._verified(authorization, keys)
+        self._remember(authorization, claims)
         return claims
 
     def _verified(self, entry: str | bytes, keys: KeySet) -> Claims:
+        if entry is SEVERAL:
+            raise InvalidTokenError("more than one authorization entry")
         if not isinstance(entry, str) or entry[:7].lower() != "bearer ":
             raise InvalidTokenError("another scheme than Bearer")
         return read(self._payload(entry[7:], keys), self._auth, self._now())
