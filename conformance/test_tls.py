@@ -38,7 +38,7 @@ pytestmark = pytest.mark.transports("tcp")
 CREATE = f"/{SERVICE}/CreateDID"
 
 CLOSED = 15.0
-"""Seconds after which a connection that shakes no hands is closed (CONFORMANCE.md, TLS-4)."""
+"""Seconds after which a connection that shakes no hands is closed (CONFORMANCE.md, TLS-4, TLS-12)."""
 
 SILENT = 500
 """Connections that say nothing, and as many that say half of what they should (TLS-12)."""
@@ -231,6 +231,21 @@ async def test_tls_12_the_silent_keep_nobody_out(identity: Identity) -> None:
         [answer.code for answer in answers],
         equals=["OK"] * 11,
         what="ten callers at the port meanwhile, and one at the socket",
+    )
+
+
+async def test_tls_12_the_silent_are_sent_away(identity: Identity) -> None:
+    """TLS-12: A connection that says nothing, or half of what it should, is closed in the end."""
+    port, hello = _port(identity), client_hello(suite_pki().client)
+
+    answers = await asyncio.gather(
+        *(told(port, said, CLOSED) for said in (b"", hello[: len(hello) // 2]))
+    )
+
+    expect(
+        [_but_for_an_alert(answer) for answer in answers],
+        equals=[b"", b""],
+        what="what comes before the connection is closed, but for a TLS alert",
     )
 
 
