@@ -60,7 +60,7 @@ async def test_auth_1_without_a_token_nothing_is_served(secured: Secured) -> Non
     async with secured.service.unchanged():
         answers = {path: await _ended(stranger, path) for path in METHODS}
 
-    expect(answers, equals=dict.fromkeys(METHODS, MISSING), what="methods without a token")
+        expect(answers, equals=dict.fromkeys(METHODS, MISSING), what="methods without a token")
 
 
 async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> None:
@@ -71,7 +71,7 @@ async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> 
     async with secured.service.unchanged():
         answers = {case: await _creating(secured, make) for case, make in FORGERIES.items()}
 
-    expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
+        expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
 
 
 async def test_auth_3_a_role_grants_no_more_than_it_says(secured: Secured) -> None:
@@ -96,11 +96,11 @@ async def test_auth_3_a_role_grants_no_more_than_it_says(secured: Secured) -> No
             "StreamDIDEvents": await (await secured.service.events(channel=reader)).ended(),
         }
 
-    expect(
-        {name: (answer.code, answer.message) for name, answer in refused.items()},
-        equals=dict.fromkeys(refused, DENIED),
-        what="what reader is not granted",
-    )
+        expect(
+            {name: (answer.code, answer.message) for name, answer in refused.items()},
+            equals=dict.fromkeys(refused, DENIED),
+            what="what reader is not granted",
+        )
     document = await secured.service.resolve(created.did)
     expect(dict(document.properties), equals={"kept": "yes"}, what="the DID")
 
