@@ -1,6 +1,7 @@
 """Chapter 21: authentication and authorization (AUTH-1 to AUTH-6, AUTH-8)."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,15 @@ from grpc_health.v1 import health_pb2
 from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness import logs
+from .harness.bounds import PROMPT, until
 from .harness.calls import Answer, Channel
 from .harness.forgeries import CONTROLS, FORGERIES, Entries
 from .harness.identity import HEALTH, SERVICE, SERVING
-from .harness.judging import did, expect
+from .harness.judging import did, expect, inconclusive
+from .harness.nodes import Node
 from .harness.raw import RawConnection
-from .harness.security import Secured, request_id
-from .harness.tokens import Issuer
+from .harness.security import RELOAD, Secured, request_id, start_secured
+from .harness.tokens import Issuer, Key, signed
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
@@ -29,6 +32,12 @@ METHODS = (
     REFLECTION,
 )
 """Every method that needs a token."""
+
+TAKEN = 2
+"""Calls with a token before it expires: it was verified by the first, and may be known since."""
+
+RENEWED = 1.0
+"""Seconds beyond `auth.reload_interval` until other keys must be in use (CONFORMANCE.md)."""
 
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 """Codes that are for the caller's sake."""
@@ -60,7 +69,7 @@ async def test_auth_1_without_a_token_nothing_is_served(secured: Secured) -> Non
     async with secured.service.unchanged():
         answers = {path: await _ended(stranger, path) for path in METHODS}
 
-    expect(answers, equals=dict.fromkeys(METHODS, MISSING), what="methods without a token")
+        expect(answers, equals=dict.fromkeys(METHODS, MISSING), what="methods without a token")
 
 
 async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> None:
@@ -71,7 +80,71 @@ async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> 
     async with secured.service.unchanged():
         answers = {case: await _creating(secured, make) for case, make in FORGERIES.items()}
 
-    expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
+        expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
+
+
+async def test_auth_2_a_token_that_was_taken_before_expires(secured: Secured) -> None:
+    """AUTH-2: A token that was taken before is refused from the moment at which it expires."""
+    expires = int(time.time()) + 2
+    caller = secured.caller(exp=expires)
+    answers: list[tuple[float, float, tuple[str, str]]] = []
+
+    async def refused() -> bool:
+        begin = time.time()
+        answer = await _call(secured, caller, "CreateDID", _create())
+        answers.append((begin, time.time(), (answer.code, answer.message)))
+        return answer.code != "OK"
+
+    await until(
+        refused,
+        bound=expires - time.time() + PROMPT,
+        what="a token that was taken before is refused once it has expired",
+        every=0.05,
+    )
+
+    before = [answer for _, end, answer in answers if end < expires]
+    after = [answer for begin, _, answer in answers if begin >= expires]
+    if len(before) < TAKEN:
+        inconclusive(f"this host made {len(before)} calls in the life of a token")
+    expect(before, equals=[("OK", "")] * len(before), what="calls that ended before it expired")
+    expect(after, equals=[INVALID] * len(after), what="calls that began when the token had expired")
+
+
+async def test_auth_2_keys_come_and_go(node: Node) -> None:
+    """AUTH-2: A key that leaves the file is believed no more, and one that comes is, soon."""
+    secured = await start_secured(node)
+    issuer, trust = secured.issuer, secured.trust
+    stays, goes = issuer.keys
+    comes = Key("EdDSA", "suite-new")
+    callers = {
+        key.kid: secured.bearing(signed(issuer.header(key), issuer.claims(), key))
+        for key in (stays, goes, comes)
+    }
+
+    async def answers(key: Key) -> tuple[str, str]:
+        answer = await _call(secured, callers[key.kid], "CreateDID", _create())
+        return answer.code, answer.message
+
+    async def becomes(key: Key, wanted: tuple[str, str], what: str) -> None:
+        async def seen() -> bool:
+            staying.append(await answers(stays))
+            return await answers(key) == wanted
+
+        await until(seen, bound=RELOAD + RENEWED, what=what, every=0.02)
+
+    staying: list[tuple[str, str]] = []
+    first = [await answers(key) for key in (stays, goes, comes)]
+    expect(first, equals=[("OK", ""), ("OK", ""), INVALID], what="CreateDID at first")
+
+    issuer.keys = [stays]
+    trust.publish()
+    await becomes(goes, INVALID, "a token whose key is gone is refused")
+    issuer.keys = [stays, comes]
+    trust.publish()
+    await becomes(comes, ("OK", ""), "a token whose key is new is taken")
+
+    expect(staying, equals=[("OK", "")] * len(staying), what="CreateDID, the key that stays")
+    expect(await answers(goes), equals=INVALID, what="CreateDID, the key that is gone")
 
 
 async def test_auth_3_a_role_grants_no_more_than_it_says(secured: Secured) -> None:
@@ -96,11 +169,11 @@ async def test_auth_3_a_role_grants_no_more_than_it_says(secured: Secured) -> No
             "StreamDIDEvents": await (await secured.service.events(channel=reader)).ended(),
         }
 
-    expect(
-        {name: (answer.code, answer.message) for name, answer in refused.items()},
-        equals=dict.fromkeys(refused, DENIED),
-        what="what reader is not granted",
-    )
+        expect(
+            {name: (answer.code, answer.message) for name, answer in refused.items()},
+            equals=dict.fromkeys(refused, DENIED),
+            what="what reader is not granted",
+        )
     document = await secured.service.resolve(created.did)
     expect(dict(document.properties), equals={"kept": "yes"}, what="the DID")
 

@@ -16,8 +16,13 @@ from .harness.security import ADMIN, Secured, start_secured
 OPEN = frozenset({f"/{HEALTH}/Check", f"/{HEALTH}/Watch", f"/{SERVICE}/Check"})
 """Methods that need no permission."""
 
-MADE_UP = (f"/{SERVICE}/NoSuchMethod", "/no.such.Service/Method")
-"""Methods that do not exist, and are refused all the same."""
+MADE_UP = (
+    f"/{SERVICE}/NoSuchMethod",
+    f"/{SERVICE}Other/Method",
+    "/blackhole.identity.v1.Other/Method",
+    "/no.such.Service/CreateDID",
+)
+"""Methods that do not exist, and are refused all the same, however much they resemble others."""
 
 DENIED = ("PERMISSION_DENIED", "insufficient permissions")
 

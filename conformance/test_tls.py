@@ -38,7 +38,7 @@ pytestmark = pytest.mark.transports("tcp")
 CREATE = f"/{SERVICE}/CreateDID"
 
 CLOSED = 15.0
-"""Seconds after which a connection that shakes no hands is closed (CONFORMANCE.md, TLS-4)."""
+"""Seconds after which a connection that shakes no hands is closed (CONFORMANCE.md, TLS-4, -12)."""
 
 SILENT = 500
 """Connections that say nothing, and as many that say half of what they should (TLS-12)."""
@@ -100,8 +100,8 @@ async def test_tls_2_without_a_certificate_no_call_gets_through(identity: Identi
         refused = await identity.call_on(identity.connect(address=nobody), "CreateDID", _create())
         frame = await _first_frame_to(nobody)
 
-    expect(refused.code, equals="UNAVAILABLE", what="CreateDID without a certificate")
-    expect(frame, equals=None, what="type of the first frame that comes without a certificate")
+        expect(refused.code, equals="UNAVAILABLE", what="CreateDID without a certificate")
+        expect(frame, equals=None, what="type of the first frame that comes without a certificate")
 
 
 async def test_tls_3_a_wrong_certificate_is_refused(identity: Identity) -> None:
@@ -120,11 +120,11 @@ async def test_tls_3_a_wrong_certificate_is_refused(identity: Identity) -> None:
             for case, certificate in _wrong_certificates().items()
         }
 
-    expect(
-        {case: answer.code for case, answer in answers.items()},
-        equals=dict.fromkeys(answers, "UNAVAILABLE"),
-        what="CreateDID, by what is wrong with the caller's certificate",
-    )
+        expect(
+            {case: answer.code for case, answer in answers.items()},
+            equals=dict.fromkeys(answers, "UNAVAILABLE"),
+            what="CreateDID, by what is wrong with the caller's certificate",
+        )
 
 
 def _wrong_certificates() -> dict[str, Certificate]:
@@ -193,15 +193,14 @@ async def test_tls_8_both_transports_offer_the_same(identity: Identity) -> None:
 
     schemas = {way: _schema(await reflection.read(channel)) for way, channel in ways.items()}
     answers = {way: await _everything(identity, channel) for way, channel in ways.items()}
+    expect(schemas["port"], equals=schemas["socket"], what="schemas, at the port as at the socket")
+    expect(answers["port"], equals=answers["socket"], what="answers, at the port as at the socket")
     events = {
         way: [(event.WhichOneof("payload"), event.did) for event in await stream.take(10)]
         for way, stream in subscribers.items()
     }
     for stream in subscribers.values():
         stream.cancel()
-
-    expect(schemas["port"], equals=schemas["socket"], what="schemas, at the port as at the socket")
-    expect(answers["port"], equals=answers["socket"], what="answers, at the port as at the socket")
     expect(events["port"], equals=events["socket"], what="events, at the port as at the socket")
 
 
@@ -234,6 +233,21 @@ async def test_tls_12_the_silent_keep_nobody_out(identity: Identity) -> None:
     )
 
 
+async def test_tls_12_the_silent_are_sent_away(identity: Identity) -> None:
+    """TLS-12: A connection that says nothing, or half of what it should, is closed in the end."""
+    port, hello = _port(identity), client_hello(suite_pki().client)
+
+    answers = await asyncio.gather(
+        *(told(port, said, CLOSED) for said in (b"", hello[: len(hello) // 2]))
+    )
+
+    expect(
+        [_but_for_an_alert(answer) for answer in answers],
+        equals=[b"", b""],
+        what="what comes before the connection is closed, but for a TLS alert",
+    )
+
+
 def _create() -> pb.CreateDIDRequest:
     return pb.CreateDIDRequest(method="key")
 
@@ -254,7 +268,11 @@ async def _first_frame_to(address: TLSAddress) -> int | None:
         async with RawConnection(address) as raw:
             stream = await raw.begin(CREATE)
             await raw.send(stream, framed(_create()), end=True)
-            await raw.seen(lambda: raw.closed, bound=CLOSED, what="the service hangs up")
+            await raw.seen(
+                lambda: raw.closed or raw.first_frame is not None,
+                bound=CLOSED,
+                what="the service hangs up",
+            )
             return raw.first_frame
     except OSError:
         # TLS 1.2 refuses within the handshake.

@@ -4,14 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from grpc_health.v1 import health_pb2
 
 from .harness.bounds import until
 from .harness.handshakes import Handshake, shake
-from .harness.identity import Identity
+from .harness.identity import HEALTH, Identity
 from .harness.judging import expect
 from .harness.logs import records
 from .harness.nodes import Node
 from .harness.pki import EXPIRED
+from .harness.raw import RawConnection, framed
 from .harness.remote import Remote, suite_pki
 
 pytestmark = pytest.mark.transports("tcp")
@@ -118,28 +120,37 @@ async def test_tls_11_renewed_files_are_taken_up(node: Node) -> None:
     """TLS-11: New connections get the renewed certificate, and the old ones go on."""
     service = await node.start({"tls": {"reload_interval": f"{INTERVAL}s"}})
     remote, pid = _remote(node), service.process.pid
-    before = await _seen(remote)
-    await service.lives()
-
-    renewed = suite_pki().server().own
+    renewed, own = suite_pki().server().own, remote.server.own
     assert renewed is not None
-    remote.renew_certificate(renewed)
-    await _complained(service, remote)
-    between = await _seen(remote)
-    remote.renew(renewed)
 
     async def taken_up() -> bool:
         return (await _seen(remote)).serial == renewed.serial
 
-    await until(taken_up, bound=INTERVAL + RENEWED, what="the renewed certificate is shown")
-    await service.lives()
-    own = remote.server.own
+    async with RawConnection(service.address) as kept:
+        before = await _seen(remote)
+        expect(await _checked(kept), equals=("0", False), what="the connection at first")
+        remote.renew_certificate(renewed)
+        await _complained(service, remote)
+        between = await _seen(remote)
+        remote.renew(renewed)
+        await until(taken_up, bound=INTERVAL + RENEWED, what="the renewed certificate is shown")
+        checked = await _checked(kept)
+
     expect(
         (before.serial, between.serial),
         equals=(own and own.serial, own and own.serial),
         what="certificate at first, and while the files did not fit",
     )
+    expect(checked, equals=("0", False), what="the connection that was kept")
+    await service.lives()
     expect((service.process.alive, service.process.pid), equals=(True, pid), what="the process")
+
+
+async def _checked(connection: RawConnection) -> tuple[str | None, bool]:
+    """Check over a connection; return the grpc-status, and whether the service has closed it."""
+    request = framed(health_pb2.HealthCheckRequest(service="identity"))
+    answer = await connection.call(f"/{HEALTH}/Check", request)
+    return answer.grpc_status, connection.closed
 
 
 async def _complained(service: Identity, remote: Remote) -> None:
