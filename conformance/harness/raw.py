@@ -5,6 +5,7 @@ the caller.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,11 +63,19 @@ class RawConnection:
 
     Use as a context manager. Frames are read in the background, and answered
     where HTTP/2 asks for it (SETTINGS, PING, flow control).
+
+    Args:
+        address: where to connect.
+        shut: give no window back for what comes, until `open_up`: once the first window is
+            used up (65,535 bytes), nothing more can be sent here.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, shut: bool = False) -> None:
         """Remember where to connect."""
         self._address = address
+        self._shut = shut
+        self._withheld: Counter[int] = Counter()
+        """Bytes of window that were not given back, by stream."""
         self._answers: dict[int, RawAnswer] = {}
         self.closed = False
         """Whether the peer closed the connection."""
@@ -186,6 +195,12 @@ class RawConnection:
         self._h2.reset_stream(stream, error_code=8)
         await self._flush()
 
+    async def open_up(self) -> None:
+        """Give the window back that was withheld, and from now on at once."""
+        self._shut = False
+        self._give_back()
+        await self._flush()
+
     def answer(self, stream: int) -> RawAnswer:
         """Return what arrived on a stream so far."""
         return self._answers[stream]
@@ -233,6 +248,12 @@ class RawConnection:
             self.closed = True
             self._changed.notify_all()
 
+    def _give_back(self) -> None:
+        """Give the window back for everything that came."""
+        for stream, length in self._withheld.items():
+            self._h2.acknowledge_received_data(length, stream)
+        self._withheld.clear()
+
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.PingAckReceived):
             self.pongs.append(event.ping_data)
@@ -247,8 +268,9 @@ class RawConnection:
                 answer.trailers |= _texts(headers)
             case h2.events.DataReceived(data=data):
                 answer.body += data
-                if event.flow_controlled_length:
-                    self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
+                self._withheld[stream] += event.flow_controlled_length
+                if not self._shut:
+                    self._give_back()
             case h2.events.StreamEnded():
                 answer.ended = True
             case h2.events.StreamReset():
