@@ -80,7 +80,11 @@ async def test_auth_2_a_token_that_is_wrong_lets_nobody_in(secured: Secured) -> 
     async with secured.service.unchanged():
         answers = {case: await _creating(secured, make) for case, make in FORGERIES.items()}
 
-        expect(answers, equals=dict.fromkeys(FORGERIES, INVALID), what="CreateDID, wrong tokens")
+        expect(
+            {case: answer for case, answer in answers.items() if answer != INVALID},
+            equals={},
+            what=f"answers to wrong tokens other than {INVALID}",
+        )
 
 
 async def test_auth_2_a_token_that_was_taken_before_expires(secured: Secured) -> None:
@@ -130,7 +134,7 @@ async def test_auth_2_keys_come_and_go(node: Node) -> None:
             staying.append(await answers(stays))
             return await answers(key) == wanted
 
-        await until(seen, bound=RELOAD + RENEWED, what=what, every=0.02)
+        await until(seen, bound=RELOAD + RENEWED, what=what, every=0.1)
 
     staying: list[tuple[str, str]] = []
     first = [await answers(key) for key in (stays, goes, comes)]
