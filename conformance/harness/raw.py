@@ -34,7 +34,7 @@ class RawAnswer:
 
     headers: dict[str, str] = field(default_factory=dict)
     trailers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     ended: bool = False
     reset: int | None = None
     """Error code of RST_STREAM."""
@@ -93,8 +93,11 @@ class RawConnection:
         )
 
     def __repr__(self) -> str:
-        """Show the connection and its streams."""
-        return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {self._answers})"
+        """Show the connection and its streams, of each the bytes that came."""
+        streams = {
+            f"{stream}: {len(found.body)} bytes": found for stream, found in self._answers.items()
+        }
+        return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {streams})"
 
     @property
     def first_frame(self) -> int | None:
