@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .harness.bounds import until
 from .harness.disk import SmallDisk, small_disk
 from .harness.judging import did, expect
@@ -72,22 +70,22 @@ class Broken:
         expect(stats, equals=dict.fromkeys(self.uploads, "NOT_FOUND"), what=f"StatFile {when}")
 
 
-@pytest.mark.parametrize("how", ["cancelled", "closed"])
-async def test_sto_4_an_upload_that_breaks_off_leaves_nothing(node: Node, how: str) -> None:
+async def test_sto_4_an_upload_that_breaks_off_leaves_nothing(node: Node) -> None:
     """STO-4: An upload that is cancelled, or whose connection ends, leaves nothing."""
     storage = await node.serve(Storage, FLUSHED)
     await storage.uploaded("whole", b"a control")
-    before, broken = files_below(node.data_dir), Broken(storage)
 
-    async with AsyncExitStack() as stack:
-        raws = await broken.begin_all(stack)
-        did(f"broke off {len(raws)} uploads: {how}")
-        for raw, upload in zip(raws, broken.uploads.values(), strict=True):
-            await (upload.cancel() if how == "cancelled" else raw.close())
-        await _tidy(node.data_dir, before)
+    for how in ("cancelled", "closed"):
+        before, broken = files_below(node.data_dir), Broken(storage)
+        async with AsyncExitStack() as stack:
+            raws = await broken.begin_all(stack)
+            did(f"break off {len(raws)} uploads: {how}")
+            for raw, upload in zip(raws, broken.uploads.values(), strict=True):
+                await (upload.cancel() if how == "cancelled" else raw.close())
+            await _tidy(node.data_dir, before)
 
-    await broken.expect_none("of broken uploads")
-    await _again(storage, broken)
+        await broken.expect_none(f"of uploads that were {how}")
+        await _again(storage, broken)
 
 
 async def test_sto_4_a_killed_service_leaves_nothing(node: Node) -> None:
