@@ -37,6 +37,9 @@ SERVICE = "blackhole.conformance.v1.Probe"
 METHOD = f"/{SERVICE}/Unary"
 NAME = "identity"
 
+BOUND = 10.0
+"""Seconds in which every call is answered, or something is broken."""
+
 WARM_UP = 500
 """Calls of each arm before anything is counted."""
 
@@ -95,7 +98,7 @@ def caller(socket: Path, token: str) -> Callable[[], object]:
     metadata = (("authorization", f"Bearer {token}"), ("x-request-id", "benchmark"))
 
     def call() -> None:
-        if make(body, metadata=metadata) != body:
+        if make(body, metadata=metadata, timeout=BOUND) != body:
             sys.exit("the answer is another one")
 
     return call

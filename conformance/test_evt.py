@@ -129,34 +129,35 @@ async def test_evt_3_every_subscriber_gets_its_own_copy(events: Events) -> None:
     streams = [await events.subscribe(event_type) for _ in range(3)]
     streams += [await events.subscribe(event_type, own) for _ in range(2)]
     published: list[str] = []
-    delivered: list[int] = []
+    counted: list[tuple[int, int]] = []
 
     async def publish() -> None:
         published.append(f"event {len(published)}")
         answer = await events.published(pb.Event(type=event_type, id=published[-1]))
-        delivered.append(answer.delivered)
+        counted.append((answer.delivered, answer.dropped))
 
     async def known() -> bool:
         """Publish one more, and tell whether the service knows that one left."""
         await publish()
-        return delivered[-1] == 4
+        return counted[-1] == (4, 0)
 
     for _ in range(10):
         await publish()
-    expect(delivered, equals=[5] * 10, what="delivered, with five subscribers")
+    expect(counted, equals=[(5, 0)] * 10, what="(delivered, dropped), with five subscribers")
     left = _ids(await streams[1].take(10))
     streams.pop(1).cancel()
     did("one of five left after the tenth event")
     for _ in range(10):
         await publish()
-    await until(known, bound=PROMPT, what="delivered is 4 once one left")
+    await until(known, bound=PROMPT, what="delivered is 4, dropped 0, once one left")
+    delivered = [each for each, _ in counted]
+    expect(delivered, equals=sorted(delivered, reverse=True), what="delivered, which never rises")
     seen = [_ids(await stream.take(len(published))) for stream in streams]
     for stream in streams:
         stream.cancel()
 
     expect(left, equals=published[:10], what="the events that the one that left saw")
     expect(seen, equals=[published] * 4, what="the events that the four others saw")
-    expect(delivered, equals=sorted(delivered, reverse=True), what="delivered, in order")
 
 
 async def test_evt_6_what_ended_leaves_nothing_behind(node: Node) -> None:
@@ -165,30 +166,36 @@ async def test_evt_6_what_ended_leaves_nothing_behind(node: Node) -> None:
     event_type = new_type()
     descriptors = []
 
-    async def reached() -> int:
-        return int((await service.published(pb.Event(type=event_type))).delivered)
+    async def reached() -> tuple[int, int]:
+        answer = await service.published(pb.Event(type=event_type))
+        return answer.delivered, answer.dropped
 
     async def gone() -> bool:
-        return await reached() == 0
+        return await reached() == (0, 0)
 
     for _ in range(ROUNDS):
         channel = service.connect()
         channels = [service.channel] * (MOST // 2) + [channel] * (MOST // 2)
         streams = await asyncio.gather(*(service.subscribe(event_type, one) for one in channels))
-        expect(await reached(), equals=MOST, what="delivered, while all of them stand")
+        expect(await reached(), equals=(MOST, 0), what="(delivered, dropped), while all stand")
         for stream in streams[: MOST // 2]:
             stream.cancel()
         await channel.close()
-        await until(gone, bound=PROMPT, what="delivered is 0 once all left")
+        await until(gone, bound=PROMPT, what="delivered and dropped are 0 once all left")
         descriptors.append(sum(member.num_fds() for member in service.process.family()))
     did(f"subscribed and left {ROUNDS * MOST} times")
 
     streams = [await service.subscribe(event_type) for _ in range(MOST)]
-    refused = await (await service.subscribe(event_type)).ended()
+    request = pb.SubscribeRequest(event_type=event_type).SerializeToString()
+    (refused,) = await service.channel.judged(f"/{SERVICE}/Subscribe", [request], service.check)
     standing = await reached()
     for stream in streams:
         stream.cancel()
-    expect((standing, refused.code), equals=(MOST, "RESOURCE_EXHAUSTED"), what="20, and one more")
+    expect(
+        (standing, refused.code),
+        equals=((MOST, 0), "RESOURCE_EXHAUSTED"),
+        what="(delivered, dropped) with 20, and one more",
+    )
     expect(descriptors[-1], at_most=descriptors[0] + 16, what="descriptors after the last round")
 
 

@@ -152,11 +152,9 @@ async def test_led_3_a_stream_replays_and_then_follows(ledger: Ledger) -> None:
 
     known.sort(key=lambda entry: int(entry.index))
     for start, stream in streams:
-        seen = [message.entry for message in await stream.take(last + 1 - start)]
-        stream.cancel()
+        seen = await ledger.replayed(stream, last)
         _expect_entries(seen, known[start - first :], what=f"the stream from {start}")
-    seen = [message.entry for message in await whole.take(last + 1)]
-    whole.cancel()
+    seen = await ledger.replayed(whole, last)
     _expect_entries(seen[first:], known, what=f"the stream from 0, from {first} on")
     expect_chain(seen)
 

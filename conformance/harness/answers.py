@@ -5,15 +5,17 @@ stand side by side, so that a test compares all of them at once.
 """
 
 import asyncio
+import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from .judging import NonConformance
@@ -98,6 +100,36 @@ async def answer_of(
     )
 
 
+def answer_by_hand(
+    trailers: Mapping[str, str], body: bytes | None, response_type: type[Message]
+) -> Answer:
+    """Return how a call ended that no gRPC library made.
+
+    Args:
+        trailers: its trailers, with a `grpc-status`.
+        body: the message that came; None: none did.
+        response_type: what it is.
+
+    Raises:
+        NonConformance: the message is none of that type.
+    """
+    packed = trailers.get("grpc-status-details-bin", "")
+    status = status_pb2.Status.FromString(base64.b64decode(packed + "=" * (-len(packed) % 4)))
+    violations, retry_delays = _told(status)
+    return Answer(
+        code=_CODES.get(trailers["grpc-status"], trailers["grpc-status"]),
+        message=unquote(trailers.get("grpc-message", "")),
+        response=None if body is None else parsed(body, response_type),
+        violations=violations,
+        retry_delays=retry_delays,
+        trailing=tuple(trailers.items()),
+    )
+
+
+_CODES = {str(code.value[0]): code.name for code in grpc.StatusCode}
+"""Names of the status codes, by number as it stands in `grpc-status`."""
+
+
 async def _initial(call: Any) -> Metadata:
     with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
         return tuple(await call.initial_metadata() or ())
@@ -118,6 +150,10 @@ async def _details(call: Any) -> tuple[tuple[Violation, ...], tuple[float, ...]]
             expected="the same code and message as the status",
             observed=str(error),
         ) from None
+    return _told(status)
+
+
+def _told(status: status_pb2.Status | None) -> tuple[tuple[Violation, ...], tuple[float, ...]]:
     violations: list[Violation] = []
     delays: list[float] = []
     for detail in status.details if status else ():

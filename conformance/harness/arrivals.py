@@ -18,12 +18,15 @@ from google.protobuf.message import Message as ProtoMessage
 from grpc_health.v1 import health_pb2
 
 from blackhole.conformance.v1 import probe_pb2
+from blackhole.identity.v1 import identity_pb2
 
 from .calls import parsed
 from .frames import unframed
-from .health import HEALTH
 
 PROBE = "blackhole.conformance.v1.Probe"
+
+_ARRIVING = (f"/{PROBE}/", "/blackhole.identity.v1.IdentityService/")
+"""How paths begin whose calls are arrivals, whether the peer plays them or not."""
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
@@ -43,24 +46,38 @@ class Method:
     name: str
     request: type[ProtoMessage]
     response: type[ProtoMessage]
-    probe: bool = True
+    brings: str
+    """Field of the request that is told as its payload, or payloads."""
+    arrives: bool
+    """Whether a call of it is an arrival, and not a health check."""
+
+
+_BRINGS = {"Batch": "items", "Check": "service", "Watch": "service", "ResolveDID": "did"}
 
 
 def _methods() -> Iterator[tuple[str, Method]]:
-    services: tuple[tuple[str, Any], ...] = (
-        (PROBE, probe_pb2.DESCRIPTOR.services_by_name["Probe"]),
-        (HEALTH, health_pb2.DESCRIPTOR.services_by_name["Health"]),
+    identity: Any = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]
+    played: tuple[Any, ...] = (
+        *probe_pb2.DESCRIPTOR.services_by_name["Probe"].methods,
+        *health_pb2.DESCRIPTOR.services_by_name["Health"].methods,
+        identity.methods_by_name["ResolveDID"],
     )
-    for name, service in services:
-        for method in service.methods:
-            request, response = (
-                message_factory.GetMessageClass(kind)
-                for kind in (method.input_type, method.output_type)
-            )
-            yield (
-                f"/{name}/{method.name}",
-                Method(method.name, request, response, probe=name == PROBE),
-            )
+    for method in played:
+        service = method.containing_service.full_name
+        request, response = (
+            message_factory.GetMessageClass(kind)
+            for kind in (method.input_type, method.output_type)
+        )
+        yield (
+            f"/{service}/{method.name}",
+            Method(
+                name=method.name,
+                request=request,
+                response=response,
+                brings=_BRINGS.get(method.name, "payload"),
+                arrives=f"/{service}/" in _ARRIVING,
+            ),
+        )
 
 
 METHODS: Mapping[str, Method] = dict(_methods())
@@ -101,12 +118,12 @@ class Connection:
 
     @property
     def counted(self) -> bool:
-        """Whether it carried a call of Probe, or no call at all.
+        """Whether it carried a call that is an arrival, or no call at all.
 
         One that was closed without a single byte only asked whether the socket accepts.
         """
         if self.paths:
-            return any(path.startswith(f"/{PROBE}/") for path in self.paths)
+            return any(path.startswith(_ARRIVING) for path in self.paths)
         return self.closed is None or self.received > 0
 
     def __repr__(self) -> str:
@@ -191,7 +208,7 @@ class Arrival:
 
     @property
     def payloads(self) -> tuple[bytes, ...]:
-        """The payload of each message, or the items of a batch; for health the name asked for.
+        """The payload of each message, or the items of a batch; else the name or DID asked for.
 
         Raises:
             NonConformance: a message is not of the method's type.
@@ -205,10 +222,9 @@ class Arrival:
             NonConformance: it is not of the method's type.
         """
         method = METHODS[self.path]
-        request = parsed(message.body, method.request)
-        if not method.probe:
-            return (request.service.encode(),)
-        return tuple(request.items) if method.name == "Batch" else (request.payload,)
+        brought = getattr(parsed(message.body, method.request), method.brings)
+        each = [brought] if isinstance(brought, str | bytes) else brought
+        return tuple(one.encode() if isinstance(one, str) else one for one in each)
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, None when there is none."""

@@ -114,6 +114,14 @@ class HostJitter:
             worst = max(worst, min(woke, end) - max(due, since))
         return max(worst, 0.0)
 
+    def waited(self, since: float, until: float) -> float:
+        """Return the seconds of a window that a sleeper was kept waiting, all waits together."""
+        return sum(
+            max(min(woke, until) - max(due, since), 0.0)
+            for due, woke in self._ticks
+            if woke >= since
+        )
+
     def lost(self, since: float) -> float:
         """Return the seconds since then that a sleeper was kept waiting, all stalls together."""
         now = time.monotonic()

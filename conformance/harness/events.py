@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 def new_type() -> str:
     """Return an event type that nobody else uses."""
-    return f"suite.type{next(_numbers)}"
+    return f"suite.{next(_numbers)}.type"
 
 
 class Events(ServedProcess):

@@ -55,6 +55,14 @@ class Ledger(ServedProcess):
             pb.StreamEntriesResponse,
         )
 
+    async def replayed(self, stream: Stream, last: int) -> list[Any]:
+        """Read a stream of entries up to an index, or the first beyond it, and end it."""
+        found = [(await stream.next()).entry]
+        while found[-1].index < last:
+            found.append((await stream.next()).entry)
+        stream.cancel()
+        return found
+
     async def lives(self) -> None:
         """Make sure that it still serves: append an entry and read it.
 

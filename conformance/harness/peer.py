@@ -1,8 +1,8 @@
 """The peer: the server that the suite plays, scripted by a test and recorded by itself.
 
-It serves `blackhole.conformance.v1.Probe` and `grpc.health.v1.Health` at a Unix socket or at a
-port of 127.0.0.1. What it answers, a test says (`replies`); what reached it, a test reads
-(`recorded`, `arrivals`).
+It serves `blackhole.conformance.v1.Probe`, `grpc.health.v1.Health` and ResolveDID of the identity
+service at a Unix socket or at a port of 127.0.0.1. What it answers, a test says (`replies`); what
+reached it, a test reads (`recorded`, `arrivals`).
 """
 
 import asyncio
@@ -216,7 +216,7 @@ class Peer(Recorded):
         arrival = stream.arrival
         if arrival.path not in METHODS:
             return answer(stream, fails("UNIMPLEMENTED", f"the suite plays no {arrival.path}"))
-        if not METHODS[arrival.path].probe:
+        if not METHODS[arrival.path].arrives:
             self.checks.append(arrival)
             return self._watched(stream) if arrival.method == "Watch" else self._checked(stream)
         self.arrivals.append(arrival)

@@ -34,7 +34,7 @@ class RawAnswer:
 
     headers: dict[str, str] = field(default_factory=dict)
     trailers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     ended: bool = False
     reset: int | None = None
     """Error code of RST_STREAM."""
@@ -93,8 +93,11 @@ class RawConnection:
         )
 
     def __repr__(self) -> str:
-        """Show the connection and its streams."""
-        return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {self._answers})"
+        """Show the connection and its streams, of each the bytes that came."""
+        streams = {
+            f"{stream}: {len(found.body)} bytes": found for stream, found in self._answers.items()
+        }
+        return f"RawConnection(closed={self.closed}, goaway={self.goaway}, {streams})"
 
     @property
     def first_frame(self) -> int | None:
@@ -151,13 +154,35 @@ class RawConnection:
         return stream
 
     async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
-        """Send bytes on a stream; small enough to fit the first flow-control window."""
-        most = self._h2.max_outbound_frame_size
-        while len(data) > most:
-            self._h2.send_data(stream, data[:most])
-            data = data[most:]
-        self._h2.send_data(stream, data, end_stream=end)
-        await self._flush()
+        """Send bytes on a stream as the peer's flow control allows, until its answer is over.
+
+        Raises:
+            NonConformance: the peer lets nothing be sent.
+        """
+        sent = 0
+        # Who was reset has nothing more to say.
+        with suppress(h2.exceptions.StreamClosedError):
+            while not self._over(stream):
+                window = max(0, self._h2.local_flow_control_window(stream))
+                part = data[sent : sent + min(window, self._h2.max_outbound_frame_size)]
+                sent += len(part)
+                if part or not data:
+                    self._h2.send_data(stream, part, end_stream=end and sent == len(data))
+                await self._flush()
+                if sent == len(data):
+                    break
+                await self._allowed(stream)
+
+    async def _allowed(self, stream: int) -> None:
+        """Wait until flow control lets more be sent on a stream, or there is no use in it."""
+        await self.seen(
+            lambda: self._over(stream) or self._h2.local_flow_control_window(stream) > 0,
+            bound=bounds.DEADLINE,
+            what=f"room to send on stream {stream}",
+        )
+
+    def _over(self, stream: int) -> bool:
+        return self._answers[stream].over or self.closed
 
     async def call(self, path: str, data: bytes, metadata: Sequence[Header] = ()) -> RawAnswer:
         """Send a whole request, and wait for the end of its answer."""
@@ -208,7 +233,7 @@ class RawConnection:
     async def over(self, stream: int, bound: float = bounds.DEADLINE) -> RawAnswer:
         """Wait for the end of a stream, or of the connection."""
         await self.seen(
-            lambda: self._answers[stream].over or self.closed,
+            lambda: self._over(stream),
             bound=bound,
             what=f"end of stream {stream}",
         )

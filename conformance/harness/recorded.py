@@ -20,7 +20,7 @@ class Recorded:
         """Begin with nothing recorded."""
         self.name = name
         self.arrivals: list[Arrival] = []
-        """Every call of Probe, in the order in which their headers came."""
+        """Every call but health checks, in the order in which their headers came."""
         self.checks: list[Arrival] = []
         """Every call of grpc.health.v1; their payload is the name that was asked for."""
         self._served: list[PeerConnection] = []
@@ -41,7 +41,7 @@ class Recorded:
 
     @property
     def connections(self) -> list[Connection]:
-        """Connections that carried a call of Probe, or no call at all.
+        """Connections that carried a call other than health checks, or no call at all.
 
         One that is new and carried nothing may yet turn out to be for health checks: wait for
         `connected`, `disconnected` or `settled` before they are counted.

@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 from blackhole.storage.v1 import storage_pb2 as pb
 
 from . import bounds
-from .calls import Answer, Channel, Metadata
+from .answers import answer_by_hand
+from .calls import Answer, Channel, Metadata, Stream
 from .frames import framed
-from .judging import expect
-from .raw import RawAnswer, RawConnection
+from .judging import NonConformance, expect
+from .raw import RawConnection
 from .service import ServedProcess
 
 SERVICE = "blackhole.storage.v1.StorageService"
@@ -29,12 +30,21 @@ def new_id() -> str:
     return f"suite-file-{next(_numbers)}"
 
 
+def content(label: str, size: int) -> bytes:
+    """Return so many bytes that do not repeat, the same whenever the label is."""
+    return hashlib.shake_128(label.encode()).digest(size)
+
+
+def told(data: bytes) -> tuple[int, str]:
+    """Return what tells a file from others: its size, and its SHA-256 in hexadecimal."""
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
 class Upload:
     """An upload by hand: each chunk leaves when the test says so.
 
     Not by grpc.aio's call with a stream of requests: where the server ends such a call first,
-    that one may put an error of its own in the place of the server's. What is sent must fit the
-    connection's first flow-control window, or be little enough for the server to take it.
+    that one may put an error of its own in the place of the server's.
     """
 
     def __init__(self, raw: RawConnection, stream: int) -> None:
@@ -52,14 +62,31 @@ class Upload:
         request = pb.UploadFileRequest(file_id=file_id, data=data)
         await self._raw.send(self._stream, framed(request))
 
-    async def finish(self) -> RawAnswer:
-        """End the stream of chunks, and wait for the answer."""
-        await self._raw.send(self._stream, b"", end=True)
-        return await self._raw.over(self._stream)
+    async def send_half(self, data: bytes, file_id: str = "") -> None:
+        """Send the first half of one chunk's frame."""
+        frame = framed(pb.UploadFileRequest(file_id=file_id, data=data))
+        await self._raw.send(self._stream, frame[: len(frame) // 2])
 
-    async def over(self) -> RawAnswer:
-        """Wait until the service ends the call."""
-        return await self._raw.over(self._stream)
+    async def finish(self) -> Answer:
+        """End the stream of chunks, and wait for the answer.
+
+        Raises:
+            NonConformance: as `over`.
+        """
+        await self._raw.send(self._stream, b"", end=True)
+        return await self.over()
+
+    async def over(self) -> Answer:
+        """Wait until the service ends the call.
+
+        Raises:
+            NonConformance: it does not in time, or without a status.
+        """
+        ended = await self._raw.over(self._stream)
+        if ended.grpc_status is None:
+            raise NonConformance(what=UPLOAD, expected="an answer", observed=ended)
+        (message,) = ended.messages() or (None,)
+        return answer_by_hand(ended.headers | ended.trailers, message, pb.UploadFileResponse)
 
     async def cancel(self) -> None:
         """Reset the call."""
@@ -76,6 +103,7 @@ class Storage(ServedProcess):
         file_id: str,
         *chunks: bytes,
         metadata: Metadata = (),
+        each: bool = False,
         channel: Channel | None = None,
         timeout: float = bounds.DEADLINE,
     ) -> Answer:
@@ -84,12 +112,13 @@ class Storage(ServedProcess):
         Args:
             file_id: given with the first chunk.
             chunks: one empty chunk when there is none.
+            each: whether the ID is given with every chunk.
             metadata: custom metadata.
             channel: another one than the usual.
             timeout: deadline in seconds.
         """
         requests = [
-            pb.UploadFileRequest(file_id=file_id if number == 0 else "", data=chunk)
+            pb.UploadFileRequest(file_id=file_id if each or number == 0 else "", data=chunk)
             for number, chunk in enumerate(chunks or (b"",))
         ]
         return await (channel or self.channel).streamed(
@@ -100,27 +129,37 @@ class Storage(ServedProcess):
         """Upload what must be taken, and return the answer's message."""
         return self._ok("UploadFile", await self.upload(file_id, *chunks, **how))
 
-    async def call(self, method: str, request: Message, channel: Channel | None = None) -> Answer:
+    async def call(
+        self, method: str, request: Message, channel: Channel | None = None, **how: Any
+    ) -> Answer:
         """Call a unary method of StorageService by name."""
         response = message_factory.GetMessageClass(_METHODS[method].output_type)
-        return await (channel or self.channel).unary(f"/{SERVICE}/{method}", request, response)
+        path = f"/{SERVICE}/{method}"
+        return await (channel or self.channel).unary(path, request, response, **how)
 
-    async def stat(self, file_id: str) -> Answer:
+    async def stat(self, file_id: str, **how: Any) -> Answer:
         """Ask what is known of a file."""
-        return await self.call("StatFile", pb.StatFileRequest(file_id=file_id))
+        return await self.call("StatFile", pb.StatFileRequest(file_id=file_id), **how)
+
+    async def info(self, file_id: str) -> Any:
+        """Return what is known of a file that must be there."""
+        return self._ok("StatFile", await self.stat(file_id)).file
 
     async def delete(self, file_id: str) -> Answer:
         """Delete a file."""
         return await self.call("DeleteFile", pb.DeleteFileRequest(file_id=file_id))
 
-    async def download(self, file_id: str) -> tuple[list[bytes], Answer]:
-        """Download a file; return the data of each message, and how the call ended."""
-        stream = await self.channel.subscribe(
+    async def downloading(self, file_id: str, channel: Channel | None = None) -> Stream:
+        """Begin to download a file; each message holds some bytes as `data`."""
+        return await (channel or self.channel).subscribe(
             f"/{SERVICE}/DownloadFile",
             pb.DownloadFileRequest(file_id=file_id),
             pb.DownloadFileResponse,
         )
-        messages, answer = await stream.rest()
+
+    async def download(self, file_id: str) -> tuple[list[bytes], Answer]:
+        """Download a file; return the data of each message, and how the call ended."""
+        messages, answer = await (await self.downloading(file_id)).rest()
         return [message.data for message in messages], answer
 
     async def content(self, file_id: str) -> bytes:

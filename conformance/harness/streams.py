@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -62,10 +63,13 @@ class Stream:
         Raises:
             NonConformance: it did not end within `bound` seconds of its last message.
         """
-        messages: list[Any] = []
-        while (message := await self._read(bound)) is not None:
-            messages.append(message)
+        messages = [message async for message in self.each(bound)]
         return messages, await self.ended(bound)
+
+    async def each(self, bound: float = bounds.DEADLINE) -> AsyncIterator[Any]:
+        """Yield the messages that come, until the stream ends or none does for `bound` seconds."""
+        while (message := await self._read(bound)) is not None:
+            yield message
 
     async def ended(self, bound: float = bounds.DEADLINE) -> Answer:
         """Wait for the end of the stream, and return how it ended."""

@@ -94,6 +94,28 @@ def test_circuits_that_are_half_open_were_opened_together(judge_suite: Judge) ->
     assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
 
 
+PAUSED = '''
+import gc
+
+@pytest.fixture
+def collects():
+    return gc.isenabled()
+
+async def test_cli_1_paused(collects):
+    """CLI-1: Garbage is collected between tests, and not while one measures."""
+    expect((collects, gc.isenabled()), equals=(True, False), what="before it, and in it")
+
+async def test_cli_2_again(collects):
+    """CLI-2: So it is after a test, too."""
+    expect((collects, gc.isenabled()), equals=(True, False), what="before it, and in it")
+'''
+
+
+def test_no_garbage_is_collected_while_a_test_measures(judge_suite: Judge) -> None:
+    judged = judge_suite(PAUSED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
+    assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
+
+
 KILLED = '''
 async def test_cli_1_kills(driver):
     """CLI-1: A driver must serve after the test."""

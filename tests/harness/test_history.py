@@ -166,3 +166,16 @@ def test_nor_is_what_had_no_cpu_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking(spare=0.3)
     with pytest.raises(Inconclusive, match="waited 250 ms for a CPU"):
         lacking(spare=0.2)
+
+
+def test_many_short_waits_of_both_sides_are_one_long_one(
+    jitter: HostJitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tick in range(4):
+        stall(jitter, BEGIN + tick * 0.1, BEGIN + tick * 0.1 + 0.04)
+    monkeypatch.setattr(STARVATION, "seconds", lambda: 0.05)
+
+    with pytest.raises(Inconclusive, match="suite and implementation waited 210 ms for a CPU"):
+        expect_elapsed(0.5, since=BEGIN, at_most=0.3)
+    with pytest.raises(NonConformance):
+        expect_elapsed(0.6, since=BEGIN, at_most=0.3)

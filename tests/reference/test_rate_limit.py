@@ -50,6 +50,18 @@ def test_a_burst_passes_and_then_one_at_a_time() -> None:
     assert [_delay(limiter, clock) for _ in range(4)] == [0, 0, 0, SECOND // 10]
 
 
+def test_time_is_rounded_in_favour_of_the_limit() -> None:
+    limiter, clock = _limiter(Rate(3, 1))
+    passed = []
+    for _ in range(7):
+        clock.time += _delay(limiter, clock)
+        passed.append(clock.time)
+        _delay(limiter, clock)
+
+    assert passed[1] - passed[0] == -(-SECOND // 3)
+    assert _within(passed, Rate(3, 1))
+
+
 def test_a_refusal_takes_nothing() -> None:
     limiter, clock = _limiter(Rate(1, 1))
     _delay(limiter, clock)

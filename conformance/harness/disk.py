@@ -1,0 +1,53 @@
+"""A disk that is soon full: of a mount namespace of the process's own, or by a limit of it."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import Process
+
+_MOUNT = 'mount -t tmpfs -o size=8m,mode=700 suite "$0" && exec "$@"'
+
+# Exceeding the limit also sends SIGXFSZ, which would end a process that does not ignore it. POSIX
+# has the limit in units of 512 bytes.
+_LIMIT = "trap '' XFSZ; ulimit -f 8192 && exec \"$@\""
+
+_SOON = 10
+"""Seconds for a mount."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallDisk:
+    """How a process gets a disk that is soon full."""
+
+    directory: Path
+    words: str
+    """What it is, in words."""
+    wrapper: Sequence[str]
+    """Command that executes the one it is followed by, on such a disk."""
+
+    def seen_by(self, process: Process) -> Path:
+        """Return the directory as the process sees it."""
+        return Path(f"/proc/{process.pid}/root{self.directory}")
+
+
+def small_disk(directory: Path) -> SmallDisk:
+    """Let a directory, which is made, be on a disk that is soon full.
+
+    That is a file system of 8 MiB which is mounted for one process alone, and goes with it, where
+    this host lets us mount; else the process may write no file larger than 4 MiB.
+    """
+    directory.mkdir(mode=0o700)
+    mounted = ("unshare", "--mount", "sh", "-c", _MOUNT, str(directory))
+    if _works((*mounted, "true")):
+        return SmallDisk(directory, "a file system of 8 MiB (tmpfs)", mounted)
+    return SmallDisk(directory, "4 MiB a file (RLIMIT_FSIZE)", ("sh", "-c", _LIMIT, "sh"))
+
+
+def _works(command: Sequence[str]) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SOON, check=False)  # noqa: S603 - our own words
+    except OSError:
+        return False
+    return done.returncode == 0
