@@ -33,6 +33,9 @@ METHODS = (
 )
 """Every method that needs a token."""
 
+Told = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""Code, message, and names of initial and trailing metadata."""
+
 TAKEN = 2
 """Calls with a token before it expires: it was verified by the first, and may be known since."""
 
@@ -364,10 +367,13 @@ async def _ended(channel: Channel, path: str) -> tuple[str, str]:
     return answer.code, answer.message
 
 
-def _told(answer: Answer) -> tuple[str, str, tuple[str, ...]]:
-    """Return all that a stranger learns: code, message, and which trailing metadata there is."""
-    return answer.code, answer.message, tuple(sorted(name for name, _ in answer.trailing))
+def _told(answer: Answer) -> Told:
+    """Return all that a stranger learns: code, message, and which metadata there is."""
+    initial, trailing = (
+        tuple(sorted(name for name, _ in entries)) for entries in (answer.initial, answer.trailing)
+    )
+    return answer.code, answer.message, initial, trailing
 
 
-def _first(told: dict[str, tuple[str, str, tuple[str, ...]]]) -> tuple[str, str, tuple[str, ...]]:
+def _first(told: dict[str, Told]) -> Told:
     return next(iter(told.values()))

@@ -89,7 +89,7 @@ class Node:
     @property
     def remote(self) -> Remote | None:
         """Port of the identity service; None where it listens at none."""
-        return self.remotes.get("identity")
+        return self._remote("identity") if self.transport == "tcp" else None
 
     def settings(
         self, changes: Settings | None = None, *, services: Sequence[str] = ("identity",)
