@@ -51,7 +51,7 @@ BROKEN = {
     "no label": (RECORD + "- just text\n", "does not begin with a label"),
     "unknown level": (RECORD.replace("MUST", "SHALL"), "SHALL"),
     "unknown basis": (RECORD.replace("prose", "guess"), "guess"),
-    "unknown profile": (RECORD.replace("Profile** service", "Profile** x"), "unknown profile 'x'"),
+    "unknown profile": (RECORD.replace("Profile** service", "Profile** x"), "unknown profile x"),
     "unknown vantage": (RECORD.replace("service, proc", "moon"), "unknown vantage point moon"),
     "no list": (RECORD.replace("\n  - It is true.", " It is true."), "Asserts is not a list"),
     "list and text": (RECORD.replace("**Asserts**", "**Asserts** all"), "text and a list"),
