@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from blackhole.events.v1 import events_pb2 as pb
 
-from .harness.bounds import PROMPT, until
+from .harness.bounds import DEADLINE, PROMPT, until
 from .harness.events import SERVICE, Events, new_type
 from .harness.judging import did, expect
 from .harness.nodes import Node
@@ -181,7 +181,7 @@ async def test_evt_6_what_ended_leaves_nothing_behind(node: Node) -> None:
         for stream in streams[: MOST // 2]:
             stream.cancel()
         await channel.close()
-        await until(gone, bound=PROMPT, what="delivered and dropped are 0 once all left")
+        await until(gone, bound=DEADLINE, what="delivered and dropped are 0 once all left")
         descriptors.append(sum(member.num_fds() for member in service.process.family()))
     did(f"subscribed and left {ROUNDS * MOST} times")
 

@@ -117,8 +117,14 @@ class Channel:
 
         async def finish() -> Answer:
             raw: bytes | None = None
-            with suppress(grpc.aio.AioRpcError):
+            try:
                 raw = await call
+            except grpc.aio.AioRpcError:
+                pass
+            except asyncio.CancelledError:
+                # grpc.aio cancels a call by itself when its requests cannot be sent any more.
+                if _cancelled():
+                    raise
             return await answer_of(call, raw, response_type, started)
 
         answer: Answer = await self._watched(finish(), path, timeout)
@@ -204,6 +210,12 @@ class Channel:
                 expected=f"at its deadline of {timeout:g} s",
                 observed=f"no end {bounds.WATCHDOG:g} s after it (deadline not enforced)",
             ) from None
+
+
+def _cancelled() -> bool:
+    """Tell whether it was this task that somebody cancelled, and not a call of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _serialized(message: Message) -> bytes:

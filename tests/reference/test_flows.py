@@ -40,7 +40,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
     def said(self: Any, call: Any, authorization: Any) -> None:
         admit(self, call, authorization)
-        (call.subject,) = authorization or ("",)
+        call.subject = str(authorization or "")
 
     monkeypatch.setattr(MetadataLimit, "admit", said)
     with short_node(**SETTINGS) as one:
@@ -194,7 +194,8 @@ async def test_what_the_caller_gave_goes_along(node: Node, scripted: Scripted) -
     assert [name for name, _, _ in scripted.arrivals] == ["ResolveDID", "Append"]
     for _, metadata, left in scripted.arrivals:
         assert metadata["x-request-id"] == "the-request"
-        assert 0 < left <= 5.0
+        # Not the 30 s of a call without a deadline; gRPC rounds what it sends, up, by 1 % at most.
+        assert 0 < left <= 5.05
 
 
 async def test_a_request_id_that_was_made_goes_along_too(node: Node, scripted: Scripted) -> None:
