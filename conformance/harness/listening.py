@@ -34,9 +34,13 @@ class Listener:
         self._loop.add_reader(listener, self._accept)
 
     async def close(self) -> None:
-        """Accept no more; whoever waits to be accepted is sent away."""
+        """Accept no more; whoever waits to be accepted, or shakes hands, is sent away."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        if self._context is not None:
+            # Who says nothing would be waited for a minute.
+            for shaking in self._accepted:
+                shaking.cancel()
         await asyncio.gather(*self._accepted, return_exceptions=True)
 
     def _accept(self) -> None:

@@ -51,6 +51,9 @@ NOT_YET_VALID = (_DAY, 2 * _DAY)
 VALID = (-_DAY, _DAY)
 """The same of one that is. A day before: clocks differ."""
 
+_LASTING = (-7 * _DAY, 7 * _DAY)
+"""The same of an authority: it is valid whenever one that it issued is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -86,7 +89,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         self._certificate = (
-            _begun(self._name, self._name, self._key.public_key(), VALID)
+            _begun(self._name, self._name, self._key.public_key(), _LASTING)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())

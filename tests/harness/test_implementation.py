@@ -41,6 +41,25 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert implementation.claimed(requirements.load()["SOCK-2"])
 
 
+@pytest.mark.parametrize(
+    ("claims", "claimed"),
+    [
+        (["remote"], ["TLS-1"]),
+        (["client", "security"], ["AUTH-1", "AUTH-7"]),
+        (["core", "remote"], ["SOCK-1", "TLS-1", "TLS-6"]),
+        (["core"], ["SOCK-1"]),
+    ],
+)
+def test_a_requirement_of_two_profiles_is_claimed_with_both(
+    tmp_path: Path, claims: list[str], claimed: list[str]
+) -> None:
+    records = requirements.load()
+    implementation = _load(tmp_path, GOOD.replace('["service"]', str(claims)))
+
+    names = ("SOCK-1", "TLS-1", "TLS-6", "AUTH-1", "AUTH-7")
+    assert [name for name in names if implementation.claimed(records[name])] == claimed
+
+
 @pytest.mark.parametrize(("given", "seconds"), [("", 0.0), ("least_keep_alive = 10", 10.0)])
 def test_the_shortest_time_between_pings_is_optional(
     tmp_path: Path, given: str, seconds: float

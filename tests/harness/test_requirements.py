@@ -42,6 +42,15 @@ def test_a_record_is_read_whole(tmp_path: Path) -> None:
     assert (record.anchor, record.expression) == ("CONFORMANCE.md#abc-1", "ABC_1_")
 
 
+@pytest.mark.parametrize("text", ["remote, client", "security, client"])
+def test_a_record_may_be_of_two_profiles(tmp_path: Path, text: str) -> None:
+    record = RECORD.replace("Profile** service", f"Profile** {text}")
+
+    (found,) = _load(tmp_path, record).values()  # type: ignore[attr-defined]
+
+    assert found.profiles == tuple(text.split(", "))
+
+
 BROKEN = {
     "no ID": (RECORD.replace("ABC-1: ", ""), "is not 'ID: title'"),
     "missing": (RECORD.replace("- **Why** Because.\n", ""), "Why is missing or empty"),
@@ -52,6 +61,10 @@ BROKEN = {
     "unknown level": (RECORD.replace("MUST", "SHALL"), "SHALL"),
     "unknown basis": (RECORD.replace("prose", "guess"), "guess"),
     "unknown profile": (RECORD.replace("Profile** service", "Profile** x"), "unknown profile x"),
+    "second profile": (
+        RECORD.replace("Profile** service", "Profile** service, x"),
+        "unknown profile x",
+    ),
     "unknown vantage": (RECORD.replace("service, proc", "moon"), "unknown vantage point moon"),
     "no list": (RECORD.replace("\n  - It is true.", " It is true."), "Asserts is not a list"),
     "list and text": (RECORD.replace("**Asserts**", "**Asserts** all"), "text and a list"),
