@@ -90,7 +90,10 @@ class Guarded:
     async def call(
         self, method: str, *metadata: tuple[str, str], body: bytes | None = b"", wait: float = 5
     ) -> tuple[str, str, dict[str, Any]]:
-        """Call by bytes, as a stream in both directions, which every kind looks like.
+        """Call by bytes, with a stream of answers: every kind looks like that on the wire.
+
+        Not as a stream in both directions, where there is a message: where the server ends such a
+        call first, grpc.aio now and then puts an INTERNAL of its own in the place of its status.
 
         Args:
             method: whole path.
@@ -98,22 +101,22 @@ class Guarded:
             body: None: no message is sent, and the call stays half open.
             wait: seconds for the answer.
         """
-        done = asyncio.Event()
+        never: asyncio.Queue[bytes] = asyncio.Queue()
 
-        async def bodies() -> AsyncIterator[bytes]:
-            if body is None:
-                await done.wait()
-            else:
-                yield body
+        async def nothing() -> AsyncIterator[bytes]:
+            while True:
+                yield await never.get()
 
-        call = self.channel.stream_stream(method)(bodies(), metadata=metadata, timeout=wait)
+        call: Any
+        if body is None:
+            call = self.channel.stream_stream(method)(nothing(), metadata=metadata, timeout=wait)
+        else:
+            call = self.channel.unary_stream(method)(body, metadata=metadata, timeout=wait)
         try:
             found = b"".join([message async for message in call]).decode(errors="replace")
             code = await call.code()
         except grpc.aio.AioRpcError as error:
             code, found = error.code(), error.details() or ""
-        finally:
-            done.set()
         return code.name, found, dict(await call.trailing_metadata())
 
 
