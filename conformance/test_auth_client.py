@@ -127,4 +127,4 @@ def _shown(arrival: Arrival) -> list[str]:
 
 
 def _last(peer: Peer) -> list[str]:
-    return _shown(peer.arrivals[-1])
+    return _shown(peer.arrivals[-1]) if peer.arrivals else []

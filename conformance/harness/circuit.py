@@ -95,6 +95,8 @@ class Circuit:
                 break
         else:
             untestable(f"the circuit is not open after {_PATIENCE * self.failures + 1} failures")
+        if not self.peer.arrivals:
+            untestable("no call arrives at the peer, not even the first one")
         did(f"{self.peer.name}: the circuit is open")
         self.peer.otherwise = echo()
         return self.peer.arrivals[-1]

@@ -85,7 +85,9 @@ class Upload:
         ended = await self._raw.over(self._stream)
         if ended.grpc_status is None:
             raise NonConformance(what=UPLOAD, expected="an answer", observed=ended)
-        (message,) = ended.messages() or (None,)
+        messages = ended.messages()
+        expect(len(messages), at_most=1, what=f"messages of the answer to {UPLOAD}")
+        message = messages[0] if messages else None
         return answer_by_hand(ended.headers | ended.trailers, message, pb.UploadFileResponse)
 
     async def cancel(self) -> None:
