@@ -6,16 +6,19 @@ from typing import Any
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
-from .reading import ConfigError, seconds
+from .reading import ConfigError, positive_seconds, seconds
 
 PORTS = range(1, 1 << 16)
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds from a connection to its first words of HTTP/2: twice what a client waits by default."""
 
 _FILES = ("cert_file", "key_file", "ca_file")
 
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """TLSConfig; the interval in seconds."""
+    """TLSConfig; times in seconds."""
 
     cert_file: Path
     key_file: Path
@@ -23,6 +26,7 @@ class TLS:
     server_name: str
     """Empty: the host that is called."""
     reload_interval: float
+    handshake_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ def tls(config: NodeConfig) -> TLS | None:
         **{field: Path(getattr(config.tls, field)) for field in _FILES},
         server_name=config.tls.server_name,
         reload_interval=seconds(config.tls, "reload_interval", 60.0),
+        handshake_timeout=positive_seconds(
+            config.tls, "tls", "handshake_timeout", HANDSHAKE_TIMEOUT
+        ),
     )
 
 

@@ -7,9 +7,6 @@ from typing import Any
 from ..config.reading import ProcessSettings
 from .sockets import PublishedSocket, permissions
 
-HANDSHAKE_TIMEOUT = 10.0
-"""Seconds from a connection to its first words of HTTP/2: twice what a client waits by default."""
-
 
 def raise_file_limit() -> None:
     """Allow this process as many open files as it may have.

@@ -16,9 +16,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..config.reading import ProcessSettings
+from ..config.tls import HANDSHAKE_TIMEOUT
 from .errors import StartError
 from .health import Health, HealthServicer
-from .listening import HANDSHAKE_TIMEOUT, Listeners, raise_file_limit
+from .listening import Listeners, raise_file_limit
 from .pipeline import Pipeline
 from .security.guard import guards
 from .sockets import SocketError
@@ -143,6 +144,7 @@ def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
     """Return a gRPC server with the pipeline and the limits."""
     limits = settings.limits
     metadata = limits.metadata + OWN_HEADERS
+    handshake = HANDSHAKE_TIMEOUT if settings.port is None else settings.port.tls.handshake_timeout
     return grpc.aio.server(
         interceptors=[Pipeline(stages, limits.message, settings.compression.min_bytes)],
         options=[
@@ -166,7 +168,7 @@ def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", LOOKAHEAD),
             # Who says nothing, or half of it, holds a connection for so long (TLS-12).
-            ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIMEOUT * 1000)),
+            ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
         ],
     )
 

@@ -94,8 +94,8 @@ async def test_a_connection_that_stays_open_is_a_finding() -> None:
         with pytest.raises(NonConformance) as found:
             await told(port, b"hello", 0.05)
 
-    assert found.value.what == "a connection that sent b'hello'…"
-    assert found.value.observed == "still open; what came: b'welcome'"
+    assert found.value.what == "end of a connection that sent b'hello'…"
+    assert found.value.observed == "not within 0.05 s: still open; what came: b'welcome'"
 
 
 def test_a_client_hello_is_a_record_of_its_own() -> None:

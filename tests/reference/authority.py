@@ -89,6 +89,7 @@ class Files:
             "ca_file": self.authorities,
             "server_name": "",
             "reload_interval": 0.0,
+            "handshake_timeout": 10.0,
         }
         return TLS(**(usual | changed))
 

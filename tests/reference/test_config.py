@@ -93,7 +93,14 @@ def test_a_port_and_how_it_is_reached(tmp_path: Path) -> None:
 
     settings = _load(tmp_path, content)
 
-    tls = TLS(Path("/c"), Path("/k"), Path("/a"), server_name="", reload_interval=60.0)
+    tls = TLS(
+        Path("/c"),
+        Path("/k"),
+        Path("/a"),
+        server_name="",
+        reload_interval=60.0,
+        handshake_timeout=10.0,
+    )
     assert settings.port == Port("identity", "localhost", 443, tls)
     assert (settings.port.field, settings.port.address) == (
         "services.identity.tcp",
@@ -101,11 +108,22 @@ def test_a_port_and_how_it_is_reached(tmp_path: Path) -> None:
     )
     assert settings.socket == Path("/var/run/blackhole/identity.sock")
 
-    content["tls"] = TLS_FILES | {"server_name": "x", "reload_interval": "0.5s"}
+    content["tls"] = TLS_FILES | {
+        "server_name": "x",
+        "reload_interval": "0.5s",
+        "handshake_timeout": "2s",
+    }
     entry |= {"tcp": {"host": "::1", "port": 1}, "disable_unix_socket": True}
     settings = _load(tmp_path, content)
 
-    tls = TLS(Path("/c"), Path("/k"), Path("/a"), server_name="x", reload_interval=0.5)
+    tls = TLS(
+        Path("/c"),
+        Path("/k"),
+        Path("/a"),
+        server_name="x",
+        reload_interval=0.5,
+        handshake_timeout=2.0,
+    )
     assert settings.port == Port("identity", "::1", 1, tls)
     assert settings.port.address == "[::1]:1"
     assert settings.socket is None

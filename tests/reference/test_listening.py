@@ -227,8 +227,10 @@ async def test_who_finds_the_socket_finds_the_port_too(
 async def test_who_says_nothing_is_sent_away(
     place: Place, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HANDSHAKE_TIMEOUT", 0.3)
-    life = await Life(_settings(place, files), monkeypatch).ready()
+    settings = _settings(place, files)
+    assert settings.port
+    port = replace(settings.port, tls=replace(settings.port.tls, handshake_timeout=0.3))
+    life = await Life(replace(settings, port=port), monkeypatch).ready()
     host, _, number = life.port.rpartition(":")
 
     for reader, writer in (

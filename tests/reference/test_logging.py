@@ -101,3 +101,13 @@ def test_what_waits_leaves_together(pipe: tuple[int, int]) -> None:
     log.flush(5)
 
     assert os.read(reader, 1 << 16) == b"line 0\nline 1\nline 2\n"
+
+
+def test_renderers_for_people_are_not_imported() -> None:
+    script = "import reference.mesh.telemetry.logging, sys; print('rich' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    import rich  # noqa: PLC0415 - there is one to be imported
+
+    assert (done.stdout, bool(rich)) == ("False\n", True)

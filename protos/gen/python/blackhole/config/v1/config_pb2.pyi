@@ -391,6 +391,7 @@ class TLSConfig(_message.Message):
     CA_FILE_FIELD_NUMBER: _builtins.int
     SERVER_NAME_FIELD_NUMBER: _builtins.int
     RELOAD_INTERVAL_FIELD_NUMBER: _builtins.int
+    HANDSHAKE_TIMEOUT_FIELD_NUMBER: _builtins.int
     cert_file: _builtins.str
     key_file: _builtins.str
     ca_file: _builtins.str
@@ -400,6 +401,10 @@ class TLSConfig(_message.Message):
     def reload_interval(self) -> _duration_pb2.Duration:
         """How often the files are looked at for renewal. Default: 60s"""
 
+    @_builtins.property
+    def handshake_timeout(self) -> _duration_pb2.Duration:
+        """A connection whose handshake is not over after this is closed. Default: 10s"""
+
     def __init__(
         self,
         *,
@@ -408,10 +413,11 @@ class TLSConfig(_message.Message):
         ca_file: _builtins.str = ...,
         server_name: _builtins.str = ...,
         reload_interval: _duration_pb2.Duration | None = ...,
+        handshake_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reload_interval", b"reload_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handshake_timeout", b"handshake_timeout", "reload_interval", b"reload_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_file", b"ca_file", "cert_file", b"cert_file", "key_file", b"key_file", "reload_interval", b"reload_interval", "server_name", b"server_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_file", b"ca_file", "cert_file", b"cert_file", "handshake_timeout", b"handshake_timeout", "key_file", b"key_file", "reload_interval", b"reload_interval", "server_name", b"server_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
