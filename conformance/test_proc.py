@@ -24,6 +24,9 @@ from .harness.raw import RawConnection
 
 CREATE = f"/{SERVICE}/CreateDID"
 
+NEVER_SERVES = pytest.mark.transports("unix")
+"""For processes that end before they listen anywhere: no transport makes a difference."""
+
 FOREIGN = ("blackhole.storage.", "blackhole.ledger.", "blackhole.events.")
 """Packages of the architecture's other services."""
 
@@ -71,6 +74,7 @@ BROKEN: dict[str, tuple[Any, tuple[str, ...]]] = {
 """What is wrong with the configuration, and the words of which one must be in the message."""
 
 
+@NEVER_SERVES
 @pytest.mark.parametrize("case", BROKEN)
 async def test_proc_4_a_broken_configuration_is_refused_by_field(control: Node, case: str) -> None:
     """PROC-4: A configuration that cannot be used is refused, and the field is named."""
@@ -82,6 +86,7 @@ async def test_proc_4_a_broken_configuration_is_refused_by_field(control: Node, 
     expect(control.leftovers(), equals=[], what="files left in socket_dir")
 
 
+@NEVER_SERVES
 async def test_proc_4_a_missing_configuration_is_refused_by_path(control: Node) -> None:
     """PROC-4: A configuration file that is not there is refused, and its path is named."""
     missing = str(control.directory / "missing.json")
@@ -92,6 +97,7 @@ async def test_proc_4_a_missing_configuration_is_refused_by_path(control: Node) 
     expect(control.leftovers(), equals=[], what="files left in socket_dir")
 
 
+@NEVER_SERVES
 @pytest.mark.parametrize("words", [("service", "no-such-service"), ("no-such-command",)])
 async def test_proc_5_an_unknown_word_is_refused_by_name(
     control: Node, words: tuple[str, ...]

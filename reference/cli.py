@@ -5,6 +5,7 @@ mistake is told at once, and SIGTERM until then ends a process that owns nothing
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -86,13 +87,20 @@ def _service(options: argparse.Namespace) -> int:
     from .config.service import load  # noqa: PLC0415 - each role reads what it needs
 
     settings = load(options.config, options.name, options.version)
-    run: Callable[..., int] = importlib.import_module(SERVICES[options.name]).run
-    return run(settings)
+    return _runner(SERVICES[options.name])(settings)
 
 
 def _driver(options: argparse.Namespace) -> int:
     from .config.client import load  # noqa: PLC0415 - as above
 
     settings = load(options.config)
-    run: Callable[..., int] = importlib.import_module(DRIVER).run
-    return run(settings)
+    return _runner(DRIVER)(settings)
+
+
+def _runner(module: str) -> Callable[..., int]:
+    """Import the module of a role, and return what runs it."""
+    run: Callable[..., int] = importlib.import_module(module).run
+    # What is there now stays to the end. Looking through it for garbage was off until here.
+    gc.freeze()
+    gc.enable()
+    return run

@@ -24,9 +24,9 @@ WORKDIR = pytest.StashKey[Path]()
 ATTACHED = pytest.StashKey[dict[str, Path]]()
 """Sockets of services that the user started, by name."""
 
-PROCESSES = 2
-"""Processes that judge at once unless `-n` says otherwise: tests wait more than they compute, and
-with more of them the host's jitter becomes what is measured."""
+PROCESSES = 3
+"""Processes that judge at once where there are two cores, unless `-n` says otherwise: tests wait
+for a good part of their time, and with more of them the host's jitter becomes what is measured."""
 
 _WORKER = "workerinput"
 
@@ -67,12 +67,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Judge in two processes where there are two cores, unless somebody wants to look inside."""
+    """Judge in several processes where there are cores, unless somebody wants to look inside."""
     option = config.option
     looks_inside = option.usepdb or option.collectonly or option.smoke or option.attach
     alone = looks_inside or hasattr(config, _WORKER)
     if getattr(option, "numprocesses", 0) is None and not alone:
-        option.numprocesses = min(PROCESSES, len(os.sched_getaffinity(0)))
+        option.numprocesses = PROCESSES if len(os.sched_getaffinity(0)) > 1 else 1
 
 
 @pytest.hookimpl(tryfirst=True)
