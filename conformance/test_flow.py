@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from blackhole.identity.v1 import identity_pb2
 from blackhole.storage.v1 import storage_pb2 as pb
@@ -11,6 +9,7 @@ from blackhole.storage.v1 import storage_pb2 as pb
 from .harness.arrivals import Arrival
 from .harness.bounds import until
 from .harness.calls import parsed
+from .harness.company import Company
 from .harness.history import ROUNDING
 from .harness.identity import Identity
 from .harness.judging import did, expect
@@ -19,9 +18,8 @@ from .harness.nodes import Node
 from .harness.peer import Peer
 from .harness.raw import RawConnection
 from .harness.replies import hangs, raw_message
-from .harness.security import ADMIN, Trust, request_id, shared_issuer
+from .harness.security import request_id
 from .harness.storage import Storage, Upload
-from .harness.tokens import Issuer, bearer
 from .harness.tree import files_below
 
 CANCELLED = 1.0
@@ -31,46 +29,12 @@ WIRE = 0.01
 """Part by which `grpc-timeout` may be more than what is left: gRPC C-core rounds it up to three
 digits."""
 
-ROLES: Mapping[str, list[str]] = {
-    ADMIN: ["*"],
-    "service": [
-        "/blackhole.identity.v1.IdentityService/ResolveDID",
-        "/blackhole.ledger.v1.LedgerService/Append",
-    ],
-    "uploader": ["/blackhole.storage.v1.StorageService/UploadFile"],
-}
-
 PATIENT = {
     # Longer than the deadlines of the test, so that these alone decide.
     "circuit": {"timeout": "30s"},
     "default_timeout": "30s",
     "retry": {"max_attempts": 1},
 }
-
-
-class Company:
-    """Settings of services that ask for tokens and call each other, and an issuer of tokens.
-
-    The suite's own calls bear a token that is granted everything.
-    """
-
-    def __init__(self, node: Node, *dependencies: str) -> None:
-        """Write what the services need: an issuer's keys, and their own token."""
-        self.issuer: Issuer = shared_issuer()
-        trust = Trust(node.directory, self.issuer)
-        own = node.directory / "token"
-        own.touch(0o600)
-        own.write_text(self.issuer.token("storage", "service"), encoding="utf-8")
-        node.metadata = bearer(self.issuer.token())
-        self.settings: dict[str, Any] = {
-            **trust.settings(ROLES, token_file=str(own)),
-            "services": {name: {} for name in dependencies}
-            | {"storage": {"dependencies": list(dependencies)}},
-        }
-
-    def caller(self, subject: str) -> list[tuple[str, str]]:
-        """Return the metadata of somebody's calls, who may upload and nothing else."""
-        return list(bearer(self.issuer.token(subject, "uploader")))
 
 
 async def test_flow_1_an_upload_has_an_owner_and_a_record(node: Node) -> None:

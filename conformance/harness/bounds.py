@@ -173,8 +173,8 @@ async def until(
         if value:
             return value
         over = time.monotonic() - begin - bound - JITTER.seconds
-        # Time in which the host let nobody run is no part of the bound.
-        if over > 0 and over > min(JITTER.lost(begin), bound * _PATIENCE):
+        # Time in which the host let nobody run, or not the implementation, is no part of the bound.
+        if over > 0 and over > min(JITTER.lost(begin) + STARVATION.seconds(), bound * _PATIENCE):
             late(what, bound=bound, since=begin, seen=seen)
         await asyncio.sleep(every)
 

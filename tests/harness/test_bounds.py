@@ -113,6 +113,21 @@ async def test_a_bound_goes_on_by_as_long_as_the_host_stalled(unwatched: HostJit
 
 
 @pytest.mark.usefixtures("unwatched")
+async def test_a_bound_goes_on_by_as_long_as_the_implementation_waited_for_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(STARVATION, "seconds", lambda: 0.2)
+    before = time.monotonic()
+
+    with pytest.raises(NonConformance):
+        await until(lambda: False, bound=0.5, what="it")
+    assert time.monotonic() - before >= 0.7
+
+    before = time.monotonic()
+    assert await until(lambda: time.monotonic() - before > 0.6, bound=0.5, what="it")
+
+
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize(("part", "verdict"), [(0.4, NonConformance), (0.6, Inconclusive)])
 async def test_waiting_for_a_cpu_excuses_from_half_of_the_bound_on(
     monkeypatch: pytest.MonkeyPatch, part: float, verdict: type[Exception]
