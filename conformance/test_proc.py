@@ -16,11 +16,14 @@ from blackhole.identity.v1 import identity_pb2 as pb
 from .harness import reflection
 from .harness.bounds import PROMPT, STOP, until
 from .harness.calls import parsed
+from .harness.disk import read_only
 from .harness.identity import NOT_SERVING, SERVICE, SERVING, Identity
 from .harness.judging import did, expect
+from .harness.ledger import Ledger
 from .harness.nodes import Node
 from .harness.processes import Streams
 from .harness.raw import RawConnection
+from .harness.storage import Storage
 
 CREATE = f"/{SERVICE}/CreateDID"
 
@@ -84,6 +87,28 @@ async def test_proc_4_a_broken_configuration_is_refused_by_field(control: Node, 
 
     expect(ended.says(*words), equals=True, what=f"a line of standard error holds one of {words}")
     expect(control.leftovers(), equals=[], what="files left in socket_dir")
+
+
+@NEVER_SERVES
+async def test_proc_4_a_data_dir_for_reading_alone_is_refused(node: Node) -> None:
+    """PROC-4: A service that cannot write below data_dir says so at its start."""
+    platform = "platform" in node.implementation.profiles
+    kinds = [Identity, Ledger, Storage] if platform else [Identity]
+    for kind in kinds:
+        await (await node.serve(kind)).stop()
+    did(f"the control: started and stopped {[kind.NAME for kind in kinds]}")
+    wrapper = read_only(node.data_dir)
+
+    for kind in kinds:
+        config = str(node.write(node.settings(services=[kind.NAME])))
+        ended = await node.refused("service", kind.NAME, "--config", config, wrapper=wrapper)
+        words = ("data_dir", "dataDir", str(node.data_dir))
+        expect(
+            ended.says(*words),
+            equals=True,
+            what=f"a line of {kind.NAME}'s standard error holds one of {words}",
+        )
+    expect(node.leftovers(), equals=[], what="files left in socket_dir")
 
 
 @NEVER_SERVES

@@ -1,10 +1,12 @@
-"""A disk that is soon full: of a mount namespace of the process's own, or by a limit of it."""
+"""Disks that are soon full, or read-only: in a mount namespace of the process's own, or else."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .judging import did, not_run
 from .processes import Process
 
 _MOUNT = 'mount -t tmpfs -o size=8m,mode=700 suite "$0" && exec "$@"'
@@ -12,6 +14,8 @@ _MOUNT = 'mount -t tmpfs -o size=8m,mode=700 suite "$0" && exec "$@"'
 # Exceeding the limit also sends SIGXFSZ, which would end a process that does not ignore it. POSIX
 # has the limit in units of 512 bytes.
 _LIMIT = "trap '' XFSZ; ulimit -f 8192 && exec \"$@\""
+
+_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
 _SOON = 10
 """Seconds for a mount."""
@@ -43,6 +47,24 @@ def small_disk(directory: Path) -> SmallDisk:
     if _works((*mounted, "true")):
         return SmallDisk(directory, "a file system of 8 MiB (tmpfs)", mounted)
     return SmallDisk(directory, "4 MiB a file (RLIMIT_FSIZE)", ("sh", "-c", _LIMIT, "sh"))
+
+
+def read_only(directory: Path) -> Sequence[str]:
+    """Let nobody write below a directory; return the command for whoever is to see it so.
+
+    Raises:
+        NotRun: this host forbids it, and permissions stop nobody: we are root.
+    """
+    mounted = ("unshare", "--mount", "sh", "-c", _READ_ONLY, str(directory))
+    if _works((*mounted, "true")):
+        did(f"mounted {directory} read-only")
+        return mounted
+    if os.geteuid() == 0:
+        not_run("this host lets root mount nothing, and permissions do not stop root")
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    did(f"took the permission to write below {directory}")
+    return ()
 
 
 def _works(command: Sequence[str]) -> bool:

@@ -241,13 +241,13 @@ class Node:
         self.peers.append(peer)
         return peer
 
-    async def refused(self, *arguments: str) -> Exit:
-        """Run the implementation with arguments that it must refuse.
+    async def refused(self, *arguments: str, **how: Any) -> Exit:
+        """Run the implementation with arguments that it must refuse; `how` is as `run` takes it.
 
         Raises:
             NonConformance: it did not end in time, or with status 0.
         """
-        process = self.run(*arguments)
+        process = self.run(*arguments, **how)
         ended = await process.ended(bounds.START_ERROR)
         if ended.status == 0:
             raise NonConformance(
