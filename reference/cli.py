@@ -22,6 +22,9 @@ SERVICES = {
 }
 """Module that runs each service, imported when it is asked for."""
 
+ORCHESTRATOR = "reference.orchestrator.process"
+"""Module that runs the orchestrator."""
+
 DRIVER = "reference.driver.process"
 """Module that runs the driver."""
 
@@ -78,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     service.set_defaults(role=_service)
     driver = roles.add_parser("driver", help="run the mesh client, remote-controlled")
     driver.set_defaults(role=_driver, name="driver")
-    for role in (service, driver):
+    orchestrator = roles.add_parser("orchestrator", help="start, watch and restart every service")
+    orchestrator.set_defaults(role=_orchestrator, name="orchestrator")
+    for role in (service, driver, orchestrator):
         role.add_argument("--config", required=True, type=Path, metavar="FILE")
     return parser
 
@@ -95,6 +100,13 @@ def _driver(options: argparse.Namespace) -> int:
 
     settings = load(options.config)
     return _runner(DRIVER)(settings)
+
+
+def _orchestrator(options: argparse.Namespace) -> int:
+    from .config.orchestrator import load  # noqa: PLC0415 - as above
+
+    settings = load(options.config)
+    return _runner(ORCHESTRATOR)(settings)
 
 
 def _runner(module: str) -> Callable[..., int]:

@@ -71,7 +71,7 @@ def load(file: Path, name: str, version: str = "") -> Settings:
 def _settings(config: NodeConfig, name: str, version: str) -> Settings:
     peers = _peers(config, name)
     return Settings(
-        **process_settings(config, name, _socket(config, name, version), port(config, name)),
+        **process_settings(config, name, socket_path(config, name, version), port(config, name)),
         auth=auth(config),
         rate_limit=rate_limit(config, name),
         version=version,
@@ -86,7 +86,12 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
     )
 
 
-def _socket(config: NodeConfig, name: str, version: str) -> Path | None:
+def socket_path(config: NodeConfig, name: str, version: str) -> Path | None:
+    """Return the path of a service's socket; None where it listens at its port alone.
+
+    Raises:
+        ConfigError: it has no port to listen at alone.
+    """
     service = config.services[name]
     if service.disable_unix_socket:
         if not service.HasField("tcp"):

@@ -37,6 +37,10 @@ class HealthChecker:
 
     async def __call__(self, endpoint: ServiceEndpoint) -> bool:
         """Tell whether an endpoint says SERVING for its service."""
+        return await self.ask(endpoint) == SERVING
+
+    async def ask(self, endpoint: ServiceEndpoint) -> int | None:
+        """Return what an endpoint says for its service; None when that is nothing."""
         async with self._channels.open(endpoint.address, self._options) as channel:
             # Read here: where gRPC cannot read an answer, it prints so and gives none.
             ask: Any = channel.unary_unary(
@@ -45,6 +49,6 @@ class HealthChecker:
             request = health_pb2.HealthCheckRequest(service=endpoint.name)
             try:
                 answer = await ask(request, timeout=self._timeout)
-                return health_pb2.HealthCheckResponse.FromString(answer).status == SERVING
+                return int(health_pb2.HealthCheckResponse.FromString(answer).status)
             except (grpc.aio.AioRpcError, DecodeError):
-                return False
+                return None

@@ -97,11 +97,16 @@ class FailedPreconditionError(DomainError):
     """Not now: something else has to happen, or must not have happened, before."""
 
 
+class AbortedError(DomainError):
+    """What was begun was undone; the message says why."""
+
+
 class FailedError(DomainError):
     """The service failed, and the caller may learn at what; the cause is for the log."""
 
 
 CODES: dict[type[DomainError], grpc.StatusCode] = {
+    AbortedError: grpc.StatusCode.ABORTED,
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     FailedError: grpc.StatusCode.INTERNAL,
     FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
