@@ -173,10 +173,18 @@ async def until(
         if value:
             return value
         over = time.monotonic() - begin - bound - JITTER.seconds
-        # Time in which the host let nobody run, or not the implementation, is no part of the bound.
-        if over > 0 and over > min(JITTER.lost(begin) + STARVATION.seconds(), bound * _PATIENCE):
+        if over > 0 and over > min(_kept_waiting(begin), bound * _PATIENCE):
             late(what, bound=bound, since=begin, seen=seen)
         await asyncio.sleep(every)
+
+
+def _kept_waiting(since: float) -> float:
+    """Return the seconds that the host kept suite and implementation waiting for a CPU.
+
+    They are no part of a bound. Each waits for the other: many short waits are one long one.
+    """
+    own = max(JITTER.lost(since), JITTER.waited(since, time.monotonic()))
+    return own + STARVATION.seconds()
 
 
 def late(
