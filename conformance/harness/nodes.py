@@ -21,6 +21,7 @@ from .driver import Driver
 from .identity import Identity
 from .implementation import Implementation
 from .judging import NonConformance, attach, did, untestable
+from .orchestrator import QUICK, Orchestrator
 from .peer import Peer
 from .processes import Exit, Process, Streams, spawn
 from .remote import Remote, Settings
@@ -220,6 +221,33 @@ class Node:
         driver = self.begin_driver(changes, **how)
         await driver.ready(self.start_timeout)
         return driver
+
+    def begin_orchestrator(
+        self, changes: Settings | None = None, *, services: Sequence[str] = (), **how: Any
+    ) -> Orchestrator:
+        """Start the orchestrator with settings changed, and wait for nothing.
+
+        Args:
+            changes: to the usual settings.
+            services: those that have an entry besides, with a port where that is the transport.
+            how: as `run` takes it.
+        """
+        settings = self.settings(_merged(QUICK, changes or {}), services=services)
+        process = self.run("orchestrator", "--config", str(self.write(settings)), **how)
+        path = Path(settings["socket_dir"]) / "orchestrator.sock"
+        orchestrator = Orchestrator(path, process, seconds(settings["grace_period"]))
+        self.services.append(orchestrator)
+        return orchestrator
+
+    async def orchestrate(self, changes: Settings | None = None, **how: Any) -> Orchestrator:
+        """Start the orchestrator with settings changed, and wait until all services run.
+
+        Raises:
+            NonConformance: as `start`.
+        """
+        orchestrator = self.begin_orchestrator(changes, **how)
+        await orchestrator.ready(self.start_timeout)
+        return orchestrator
 
     async def peer(
         self, name: str, version: str = "", *, at: Path | int | None = None, **how: Any
