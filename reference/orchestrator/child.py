@@ -38,6 +38,11 @@ class Child:
             )
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process, which leads the group, has not ended."""
+        return self._process.returncode is None
+
     def leads(self, pid: int) -> bool:
         """Tell whether a process belongs to the group."""
         try:

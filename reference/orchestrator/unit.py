@@ -188,14 +188,16 @@ class Unit:
                     delay, self.post, Event.DELAY_OVER, detail
                 )
             case Effect.GIVE_UP:
-                name = self.service.name
-                logger().error(f"{name}: FAILED: {detail}", name=name)
+                self._give_up(detail)
             case _:
                 pass
 
     @property
     def _grace(self) -> float:
         return self.settings.grace_period + MARGIN
+
+    def _give_up(self, detail: str) -> None:
+        logger().error(f"{self.service.name}: FAILED: {detail}", name=self.service.name)
 
     async def _spawn(self) -> None:
         place = self.seen.place

@@ -1,20 +1,17 @@
-"""Processes of services, their launcher, the keeper, and what an orchestrator left running."""
+"""Who is there when the orchestrator is not: the keeper, and services that were left running."""
 
 import asyncio
 import os
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from reference.config.orchestrator import load
-from reference.orchestrator.child import BARE, LAUNCHER, Child
-from reference.orchestrator.keeping import KEEPER, Keeping
+from reference.orchestrator.child import BARE, Child
+from reference.orchestrator.keeping import Keeping
 from reference.orchestrator.orphans import end_orphans
 
 from .mesh_place import eventually
@@ -22,7 +19,6 @@ from .orchestrated import ACTOR, Orchestra, alive, kill, orchestra
 from .serving import SOON, accepts
 
 FOREVER = (*BARE, "-c", "import time; time.sleep(60)")
-DEAF = (*BARE, "-c", "import signal, time; signal.signal(15, 1); print(1, flush=1); time.sleep(60)")
 
 
 @asynccontextmanager
@@ -36,69 +32,10 @@ async def _child(command: Sequence[str], **limits: int) -> AsyncIterator[Child]:
         await child.ended()
 
 
-async def test_a_child_leads_a_group_and_a_session() -> None:
-    async with _child(FOREVER) as child:
-        assert (os.getpgid(child.pid), os.getsid(child.pid)) == (child.pid, child.pid)
-        assert child.leads(child.pid)
-        assert not child.leads(os.getpid())
-        kill(child.pid)
-        assert await child.ended() == "ended by SIGKILL"
-        assert not child.leads(child.pid)
-
-
-async def test_its_limits_hold_from_the_first_instruction_on(tmp_path: Path) -> None:
-    file = tmp_path / "seen"
-    show = f"import resource; open({str(file)!r}, 'w').write(str(resource.getrlimit(7)))"
-
-    async with _child((*BARE, "-c", show), RLIMIT_NOFILE=33) as child:
-        assert await child.ended() == "ended with status 0"
-
-    assert file.read_text() == "(33, 33)"
-
-
 async def test_cpu_time_that_is_used_up_ends_it() -> None:
     async with _child((*BARE, "-c", "while True: pass"), RLIMIT_CPU=1) as child:
         async with asyncio.timeout(SOON):
             assert await child.ended() == "ended by SIGKILL"
-
-
-async def test_what_cannot_be_executed_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match="/nowhere"):
-        await Child.spawn(("/nowhere",), {})
-
-
-def test_what_the_launcher_cannot_execute_is_named_in_the_log() -> None:
-    found = subprocess.run(
-        [*BARE, str(LAUNCHER), "7=33", "/nowhere"], capture_output=True, text=True, check=False
-    )
-    assert (found.returncode, found.stderr) == (1, "/nowhere: No such file or directory\n")
-
-
-async def test_who_does_not_hear_sigterm_is_killed_after_the_grace() -> None:
-    async with _child(FOREVER) as child:
-        await child.end(SOON)
-        assert await child.ended() == "ended by SIGTERM"
-    async with _child(DEAF) as child:
-        await _ignores(child.pid)
-        await child.end(0.05)
-        assert await child.ended() == "ended by SIGKILL"
-        await child.end(SOON)
-
-
-async def test_the_keeper_ends_what_it_was_told_and_nothing_else() -> None:
-    async with _child(FOREVER) as kept, _child(FOREVER) as gone, _child(DEAF) as deaf:
-        await _ignores(deaf.pid)
-        keeper = await asyncio.create_subprocess_exec(
-            *(*BARE, str(KEEPER), "0.2"), stdin=subprocess.PIPE, start_new_session=True
-        )
-        lines = f"+{kept.pid}\n+{gone.pid}\n+{deaf.pid}\n-{gone.pid}\n+{2**22 - 1}\n"
-        async with asyncio.timeout(SOON):
-            await keeper.communicate(lines.encode())
-
-            assert keeper.returncode == 0
-            assert await kept.ended() == "ended by SIGTERM"
-            assert await deaf.ended() == "ended by SIGKILL"
-        assert alive(gone.pid)
 
 
 async def test_the_keeper_heeds_no_signal_of_a_terminal() -> None:
