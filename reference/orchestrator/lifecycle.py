@@ -25,12 +25,11 @@ class Event(StrEnum):
     """Its process says SERVING, for the first time."""
     FAILS = auto()
     """As many checks failed in a row as make it unhealthy; while it starts: its time is over."""
-    NEVER_SERVED = auto()
-    """Its time is over, and no process of it was ever SERVING (ORC-13)."""
     ENDED = auto()
-    """Its process is gone."""
-    ENDED_ONCE_TOO_OFTEN = auto()
-    """Its process is gone, and there were as many restarts in a row as there may be."""
+    """Its process is gone, or could not be started."""
+    ENDED_FOR_GOOD = auto()
+    """The same, and it is not started again: it never was SERVING when its time was over (ORC-13),
+    or there were as many restarts in a row as there may be (ORC-6)."""
     DELAY_OVER = auto()
     """It may be started again."""
     STOP = auto()
@@ -53,8 +52,6 @@ class Effect(StrEnum):
     """Let DELAY_OVER come after a while."""
     GIVE_UP = auto()
     """Say why there will be no other process."""
-    GIVE_UP_AND_KILL = auto()
-    """The same, and end the process that there is."""
 
 
 _S, _V, _E = State, Event, Effect
@@ -64,22 +61,21 @@ _PAIRS: dict[tuple[State, Event], tuple[Effect, State]] = {
     (_S.WAITING, _V.STOP): (_E.NOTHING, _S.STOPPED),
     (_S.STARTING, _V.SERVES): (_E.NOTHING, _S.RUNNING),
     (_S.STARTING, _V.FAILS): (_E.KILL, _S.UNHEALTHY),
-    (_S.STARTING, _V.NEVER_SERVED): (_E.GIVE_UP_AND_KILL, _S.FAILED),
     (_S.STARTING, _V.ENDED): (_E.BACK_OFF, _S.BACKING_OFF),
-    (_S.STARTING, _V.ENDED_ONCE_TOO_OFTEN): (_E.GIVE_UP, _S.FAILED),
+    (_S.STARTING, _V.ENDED_FOR_GOOD): (_E.GIVE_UP, _S.FAILED),
     (_S.STARTING, _V.STOP): (_E.TERMINATE, _S.STOPPING),
     (_S.RUNNING, _V.FAILS): (_E.KILL, _S.UNHEALTHY),
     (_S.RUNNING, _V.ENDED): (_E.BACK_OFF, _S.BACKING_OFF),
-    (_S.RUNNING, _V.ENDED_ONCE_TOO_OFTEN): (_E.GIVE_UP, _S.FAILED),
+    (_S.RUNNING, _V.ENDED_FOR_GOOD): (_E.GIVE_UP, _S.FAILED),
     (_S.RUNNING, _V.STOP): (_E.TERMINATE, _S.STOPPING),
     (_S.UNHEALTHY, _V.ENDED): (_E.BACK_OFF, _S.BACKING_OFF),
-    (_S.UNHEALTHY, _V.ENDED_ONCE_TOO_OFTEN): (_E.GIVE_UP, _S.FAILED),
+    (_S.UNHEALTHY, _V.ENDED_FOR_GOOD): (_E.GIVE_UP, _S.FAILED),
     (_S.UNHEALTHY, _V.STOP): (_E.NOTHING, _S.STOPPING),
     (_S.BACKING_OFF, _V.DELAY_OVER): (_E.SPAWN, _S.STARTING),
     (_S.BACKING_OFF, _V.START): (_E.SPAWN, _S.STARTING),
     (_S.BACKING_OFF, _V.STOP): (_E.NOTHING, _S.STOPPED),
     (_S.STOPPING, _V.ENDED): (_E.NOTHING, _S.STOPPED),
-    (_S.STOPPING, _V.ENDED_ONCE_TOO_OFTEN): (_E.NOTHING, _S.STOPPED),
+    (_S.STOPPING, _V.ENDED_FOR_GOOD): (_E.NOTHING, _S.STOPPED),
     (_S.STOPPED, _V.START): (_E.NOTHING, _S.WAITING),
     (_S.FAILED, _V.START): (_E.NOTHING, _S.WAITING),
     (_S.FAILED, _V.STOP): (_E.NOTHING, _S.STOPPED),
@@ -92,5 +88,5 @@ TRANSITIONS: dict[tuple[State, Event], tuple[Effect, State]] = {
 }
 """Over every pair: what is not in the list above changes nothing."""
 
-SETTLED = frozenset((State.RUNNING, State.FAILED, State.STOPPED))
-"""States in which a service stays by itself."""
+SETTLED = (State.RUNNING, State.FAILED, State.STOPPED)
+"""States in which a service stays by itself. In the latter two it has no process."""

@@ -40,8 +40,12 @@ def _sockets(settings: OrchestratorSettings) -> Iterator[Path]:
 
 
 async def _end(pid: int, grace: float) -> None:
-    """End a process by SIGTERM, and by SIGKILL of its group when it takes longer than `grace`."""
+    """End a process by SIGTERM, and by SIGKILL when it takes longer than `grace`; then its group.
+
+    One that leads no group was started by hand: whoever started it has that group too.
+    """
     try:
+        leads = os.getpgid(pid) == pid
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
@@ -52,10 +56,13 @@ async def _end(pid: int, grace: float) -> None:
         async with asyncio.timeout(grace):
             await gone.wait()
     except TimeoutError:
-        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         await gone.wait()
     except ProcessLookupError:
         return
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+        if leads:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)

@@ -34,7 +34,8 @@ class OrchestratorProcess:
         )
 
     def drain(self) -> None:
-        """Let whoever follows see the end."""
+        """Begin nothing more, and end what follows."""
+        self._supervisor.drain()
 
 
 def run(settings: OrchestratorSettings) -> int:
@@ -87,5 +88,5 @@ def refuse_second(settings: OrchestratorSettings) -> None:
 
 
 async def _tell_health(supervisor: Supervisor, health: Health) -> None:
-    async for _ in supervisor.follow():
+    async for _ in supervisor.changes():
         health.set(SERVING if supervisor.settled else NOT_SERVING)

@@ -35,33 +35,38 @@ async def roll(unit: Unit, version: str, command: tuple[str, ...]) -> None:
     Raises:
         AbortedError: the new version did not come to serve, and is gone again.
     """
+    name, old = unit.service.name, unit.child
     place = Place.of(unit.service, version, unit.settings.socket_dir)
-    child = await Child.spawn(command_line(command, unit.settings, version), unit.service.limits)
+    try:
+        child = await Child.spawn(
+            command_line(command, unit.settings, version), unit.service.limits
+        )
+    except OSError as error:
+        raise AbortedError(f"{version} was not started: {command[0]}: {error.strerror}") from error
     unit.keeping.add(child.pid)
     unit.note(successor=Successor(place, child.pid, None))
-    if why := await _problem(unit, child, place):
+    if why := await _problem(unit, old, child, place):
         await _roll_back(unit, child, place)
-        logger().error(f"{unit.service.name}: {version} was rolled back: {why}")
+        logger().error(f"{name}: {version} was rolled back: {why}", name=name)
         raise AbortedError(f"{version} was rolled back: {why}")
-    if unit.child is None:
-        await _roll_back(unit, child, place)
-        raise AbortedError(f"{version} was rolled back: the old process ended meanwhile")
-    old = unit.adopt(child, place, command)
-    logger().info("updated", name=unit.service.name, version=version)
+    unit.adopt(child, place, command)
+    logger().info("updated", name=name, version=version)
     if old is not None:
         # Whoever attends to it tidies up behind it.
         await old.end(unit.settings.grace_period + MARGIN)
         await old.ended()
 
 
-async def _problem(unit: Unit, child: Child, place: Place) -> str:
-    """Wait until the new version serves; return why it does not, if so."""
+async def _problem(unit: Unit, old: Child | None, child: Child, place: Place) -> str:
+    """Wait until the new version serves beside the old one; return why it does not, if so."""
     ended = asyncio.create_task(child.ended())
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(unit.settings.start_timeout):
                 while not ended.done():
                     answer, pid = await unit.checks.ask(place, child)
+                    if unit.state is not State.RUNNING or unit.child is not old:
+                        return f"the old one is {unit.state} meanwhile"
                     unit.note(successor=Successor(place, pid or child.pid, answer))
                     if answer is Answer.SERVING:
                         return ""

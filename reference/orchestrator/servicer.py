@@ -12,8 +12,7 @@ from ..mesh.errors import InvalidArgumentError, Violation
 from ..mesh.sending import sent
 from ..mesh.versions import parse
 from .checks import Answer
-from .supervisor import Supervisor
-from .unit import Unit
+from .supervisor import Known, Supervisor
 
 HEALTH: dict[Answer | None, Any] = {
     None: pb.SERVICE_HEALTH_UNKNOWN,
@@ -38,34 +37,38 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, _request: pb.ListServicesRequest, _context: Any
     ) -> pb.ListServicesResponse:
         """Return all of them (ORC-11)."""
-        return pb.ListServicesResponse(services=[info(unit) for unit in self._supervisor.units])
+        return pb.ListServicesResponse(
+            services=[info(Known.of(unit)) for unit in self._supervisor.units]
+        )
 
     async def GetService(  # noqa: N802
         self, request: pb.GetServiceRequest, _context: Any
     ) -> pb.GetServiceResponse:
         """Return one."""
-        return pb.GetServiceResponse(service=info(self._supervisor.unit(request.name)))
+        unit = self._supervisor.unit(request.name)
+        return pb.GetServiceResponse(service=info(Known.of(unit)))
 
     async def WatchServices(  # noqa: N802
         self, _request: pb.WatchServicesRequest, context: Any
     ) -> AsyncIterator[pb.WatchServicesResponse]:
         """Return all of them, and then what changes."""
         await sent(context.send_initial_metadata(()))
-        async for changed in self._supervisor.follow():
-            yield pb.WatchServicesResponse(service=info(changed))
+        async for known in self._supervisor.follow():
+            yield pb.WatchServicesResponse(service=info(known))
 
     async def RestartService(  # noqa: N802
         self, request: pb.RestartServiceRequest, _context: Any
     ) -> pb.RestartServiceResponse:
         """Stop and start one."""
         unit = await self._supervisor.restart(request.name)
-        return pb.RestartServiceResponse(service=info(unit))
+        return pb.RestartServiceResponse(service=info(Known.of(unit)))
 
     async def StopService(  # noqa: N802
         self, request: pb.StopServiceRequest, _context: Any
     ) -> pb.StopServiceResponse:
         """Stop one."""
-        return pb.StopServiceResponse(service=info(await self._supervisor.halt(request.name)))
+        unit = await self._supervisor.halt(request.name)
+        return pb.StopServiceResponse(service=info(Known.of(unit)))
 
     async def RollService(  # noqa: N802
         self, request: pb.RollServiceRequest, _context: Any
@@ -79,14 +82,14 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             except ConfigError as error:
                 raise InvalidArgumentError(Violation("command", str(error))) from error
         unit = await self._supervisor.update(request.name, request.version, command)
-        return pb.RollServiceResponse(service=info(unit))
+        return pb.RollServiceResponse(service=info(Known.of(unit)))
 
 
-def info(unit: Unit) -> pb.ServiceInfo:
+def info(known: Known) -> pb.ServiceInfo:
     """Return what is known of a service, as a message."""
-    seen = unit.seen
+    seen = known.seen
     told = pb.ServiceInfo(
-        name=unit.service.name,
+        name=known.name,
         unix_socket=str(seen.place.path or ""),
         tcp_address=seen.place.tcp_address,
         pid=seen.pid,
@@ -96,8 +99,8 @@ def info(unit: Unit) -> pb.ServiceInfo:
         restarts=seen.restarts,
         detail=seen.detail,
     )
-    if unit.last_check is not None:
-        told.last_check.FromNanoseconds(int(unit.last_check * 1e9))
+    if known.last_check is not None:
+        told.last_check.FromNanoseconds(int(known.last_check * 1e9))
     if (successor := seen.successor) is not None:
         told.successor.version = successor.place.version
         told.successor.unix_socket = str(successor.place.path or "")

@@ -1,6 +1,7 @@
 """The services of a node, for a person at a terminal."""
 
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from .lifecycle import State
@@ -28,8 +29,8 @@ def table(units: list[Unit]) -> Table:
             state,
             str(seen.pid or "-"),
             str(seen.restarts),
-            where,
-            seen.detail,
+            escape(where),
+            escape(seen.detail),
         )
     return shown
 
@@ -37,5 +38,5 @@ def table(units: list[Unit]) -> Table:
 async def show(supervisor: Supervisor) -> None:
     """Keep the table on the terminal up to date, until cancelled."""
     with Live(table(supervisor.units), auto_refresh=False) as live:
-        async for _ in supervisor.follow():
+        async for _ in supervisor.changes():
             live.update(table(supervisor.units), refresh=True)

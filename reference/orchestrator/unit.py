@@ -87,6 +87,7 @@ class Unit:
         self.keeping = keeping
         self._told = changed
         self._served = False
+        self._hopeless = False
         self._restarts = 0
         self._serving_since = 0.0
         self._delay: asyncio.TimerHandle | None = None
@@ -135,7 +136,7 @@ class Unit:
 
     def start_anew(self) -> None:
         """Forget all restarts, and start it once its dependencies run."""
-        self._restarts, self._served = 0, False
+        self._restarts, self._served, self._hopeless = 0, False, False
         self.post(Event.START)
 
     async def stop(self) -> None:
@@ -148,9 +149,9 @@ class Unit:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def adopt(self, child: Child, place: Place, command: tuple[str, ...]) -> Child | None:
-        """Let another process, which serves already, be the service's; return the one before."""
-        before, self.child = self.child, child
+    def adopt(self, child: Child, place: Place, command: tuple[str, ...]) -> None:
+        """Let another process, which serves already, take the place of the one that runs."""
+        self.child = child
         self.command = command
         if self._watch is not None:
             self._watch.cancel()
@@ -160,10 +161,9 @@ class Unit:
         self.note(
             place=place, pid=child.pid, answer=Answer.SERVING, restarts=0, detail="", successor=None
         )
-        return before
 
     def go_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin what goes on beside; it is waited for in the end."""
+        """Begin what goes on beside, whoever stops waiting for it; `close` waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -173,9 +173,7 @@ class Unit:
         match effect:
             case Effect.SPAWN:
                 self.go_on(self._spawn())
-            case Effect.KILL | Effect.GIVE_UP_AND_KILL if self.child is not None:
-                if effect is Effect.GIVE_UP_AND_KILL:
-                    self._give_up(detail)
+            case Effect.KILL if self.child is not None:
                 if self.seen.answer is Answer.OTHER:
                     self.go_on(self.child.end(self._grace))
                 else:
@@ -202,13 +200,13 @@ class Unit:
         logger().error(f"{self.service.name}: FAILED: {detail}", name=self.service.name)
 
     async def _spawn(self) -> None:
-        # Where it was given up while its process ended, that one goes first.
-        while self.child is not None:
-            await self._changed.wait()
         place = self.seen.place
-        child = await Child.spawn(
-            command_line(self.command, self.settings, place.version), self.service.limits
-        )
+        command = command_line(self.command, self.settings, place.version)
+        try:
+            child = await Child.spawn(command, self.service.limits)
+        except OSError as error:
+            self._has_ended(f"{command[0]}: {error.strerror}")
+            return
         self.keeping.add(child.pid)
         self.child = child
         self._attend(child, place, self._until_it_serves(child, place))
@@ -230,10 +228,12 @@ class Unit:
             self._watch.cancel()
         self.child = None
         self._forgive()
-        used_up = self._restarts >= self.settings.restarts.max_restarts
         self.note(pid=0, answer=None)
-        why = self.seen.detail if self.state is State.UNHEALTHY else f"its process {how}"
-        self.post(Event.ENDED_ONCE_TOO_OFTEN if used_up else Event.ENDED, why)
+        self._has_ended(self.seen.detail if self.state is State.UNHEALTHY else f"its process {how}")
+
+    def _has_ended(self, why: str) -> None:
+        used_up = self._restarts >= self.settings.restarts.max_restarts
+        self.post(Event.ENDED_FOR_GOOD if used_up or self._hopeless else Event.ENDED, why)
 
     async def _until_it_serves(self, child: Child, place: Place) -> None:
         with suppress(TimeoutError):
@@ -246,8 +246,8 @@ class Unit:
             self.post(Event.SERVES)
             await self._check_on(child, place)
             return
-        late = f"not SERVING within {self.settings.start_timeout:g} s"
-        self.post(Event.FAILS if self._served else Event.NEVER_SERVED, late)
+        self._hopeless = not self._served
+        self.post(Event.FAILS, f"not SERVING within {self.settings.start_timeout:g} s")
 
     async def _check_on(self, child: Child, place: Place) -> None:
         """Check it at the interval; say so once it is unhealthy."""

@@ -10,7 +10,7 @@ ALIVE = frozenset((State.STARTING, State.RUNNING, State.UNHEALTHY, State.STOPPIN
 """States in which there is a process."""
 
 
-QUIET = (Event.SERVES, Event.STOP, Event.START, Event.ENDED, Event.ENDED_ONCE_TOO_OFTEN)
+QUIET = (Event.SERVES, Event.STOP, Event.START, Event.ENDED, Event.ENDED_FOR_GOOD)
 """Events that may change a state without anything to be done."""
 
 
@@ -22,7 +22,7 @@ def test_every_pair_is_in_the_table(state: State, event: Event) -> None:
     spawns = effect is Effect.SPAWN
     assert spawns == (after is State.STARTING and state is not State.STARTING)
     assert (effect is Effect.TERMINATE) <= (event is Event.STOP)
-    assert (effect in (Effect.KILL, Effect.GIVE_UP_AND_KILL, Effect.TERMINATE)) <= (state in ALIVE)
+    assert (effect in (Effect.KILL, Effect.TERMINATE)) <= (state in ALIVE)
     if effect is Effect.NOTHING and after is not state:
         assert event in QUIET
 
@@ -60,16 +60,14 @@ class Life(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from([Event.DEPENDENCIES_RUN, Event.STOP, Event.START]))
     def somebody_wants(self, event: Event) -> None:
-        # Whoever starts again waits for the process before it (Unit).
-        if self.state is not State.FAILED or not self.processes:
-            self.post(event)
+        self.post(event)
 
-    @rule(event=st.sampled_from([Event.SERVES, Event.FAILS, Event.NEVER_SERVED]))
+    @rule(event=st.sampled_from([Event.SERVES, Event.FAILS]))
     def the_process_does(self, event: Event) -> None:
         if self.processes:
             self.post(event)
 
-    @rule(event=st.sampled_from([Event.ENDED, Event.ENDED_ONCE_TOO_OFTEN]))
+    @rule(event=st.sampled_from([Event.ENDED, Event.ENDED_FOR_GOOD]))
     def the_process_ends(self, event: Event) -> None:
         if self.processes:
             self.processes -= 1
@@ -81,12 +79,13 @@ class Life(RuleBasedStateMachine):
             self.post(Event.DELAY_OVER)
 
     @invariant()
-    def there_is_at_most_one_process(self) -> None:
-        assert self.processes in (0, 1)
-        if self.state in ALIVE:
-            assert self.processes == 1
-        elif self.state is not State.FAILED:
-            assert self.processes == 0
+    def there_is_one_process_in_its_states_and_none_in_the_others(self) -> None:
+        assert self.processes == (self.state in ALIVE)
+
+    @invariant()
+    def it_goes_on_by_itself_or_has_settled(self) -> None:
+        by_itself = self.processes or self.waits or self.state is State.WAITING
+        assert by_itself or self.state in SETTLED
 
 
 TestLife = Life.TestCase

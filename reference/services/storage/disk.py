@@ -5,7 +5,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -77,14 +77,16 @@ def remove_leftovers(directory: Path) -> None:
         OSError: the directory cannot be read, or written to.
     """
     for path in directory.iterdir():
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(file)
+        # Another process that uploads here may remove its own meanwhile.
+        with suppress(FileNotFoundError):
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(file)
 
 
 def write_all(file: int, data: bytes) -> None:

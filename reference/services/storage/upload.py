@@ -83,4 +83,5 @@ class Upload:
             OSError: it cannot be removed; the next start will.
         """
         if self._file.close():
-            self._path.unlink()
+            # Without its lock, another process that starts may have removed it as a leftover.
+            self._path.unlink(missing_ok=True)
