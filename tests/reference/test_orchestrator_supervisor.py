@@ -58,6 +58,8 @@ async def test_the_process_that_is_told_is_the_one_that_listens() -> None:
 
 async def test_a_process_that_dies_is_replaced_and_the_others_stay() -> None:
     with orchestra(a=["b"], b=[]) as node:
+        # No check finds it before the kernel tells.
+        node.settings["health"] = {"interval": "60s"}
         async with node.playing() as supervisor:
             await come_to(supervisor, RUNNING, "a", "b")
             (first,) = node.started("b")
