@@ -28,6 +28,9 @@ ORCHESTRATOR = "reference.orchestrator.process"
 DRIVER = "reference.driver.process"
 """Module that runs the driver."""
 
+EXAMPLE = "reference.example.process"
+"""Module that makes and runs an example of a node."""
+
 WRONG_USE = 2
 """Exit status of a start that its configuration or command line made impossible."""
 
@@ -85,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     orchestrator.set_defaults(role=_orchestrator, name="orchestrator")
     for role in (service, driver, orchestrator):
         role.add_argument("--config", required=True, type=Path, metavar="FILE")
+    example = roles.add_parser("example", help="make a node, say how it is called, and run it")
+    example.add_argument("--dir", required=True, type=Path, dest="config", metavar="DIR")
+    example.add_argument("--token", metavar="SUBJECT", help="print a token for somebody instead")
+    example.add_argument("--role", default="uploader", dest="as_role", help="of SUBJECT")
+    example.set_defaults(role=_example, name="example")
     return parser
 
 
@@ -107,6 +115,13 @@ def _orchestrator(options: argparse.Namespace) -> int:
 
     settings = load(options.config)
     return _runner(ORCHESTRATOR)(settings)
+
+
+def _example(options: argparse.Namespace) -> int:
+    process = importlib.import_module(EXAMPLE)
+    if options.token is not None:
+        return int(process.tell_token(options.config, options.token, options.as_role))
+    return _runner(EXAMPLE)(options.config)
 
 
 def _runner(module: str) -> Callable[..., int]:
