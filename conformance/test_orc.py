@@ -36,8 +36,8 @@ async def test_orc_1_services_start_after_those_that_they_depend_on(node: Node) 
         settings(
             alone,
             a=third.entry(dependencies=["b", "z"]),
-            b=second.entry("--after", "0.2", dependencies=["z"]),
-            z=first.entry("--after", "0.3"),
+            b=second.entry("--after", "0.1", dependencies=["z"]),
+            z=first.entry("--after", "0.8"),
         )
     )
     await orchestrator.ready(node.start_timeout)

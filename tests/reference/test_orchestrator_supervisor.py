@@ -139,17 +139,17 @@ async def test_one_that_ends_at_once_is_given_up_after_so_many_restarts() -> Non
 @pytest.mark.parametrize("how", ["nowhere", "refuses", "hangs"])
 async def test_one_that_never_serves_is_given_up_after_the_time(how: str) -> None:
     with orchestra(a=[], b=[]) as node, capture_logs() as log:
-        node.settings["orchestrator"] = QUICK["orchestrator"] | {"start_timeout": "1.5s"}
+        node.settings["orchestrator"] = QUICK["orchestrator"] | {"start_timeout": "3s"}
         node.tell("b", how)
         async with node.playing() as supervisor:
             await come_to(supervisor, FAILED, "b")
 
             assert not any(alive(pid) for pid in node.started("b"))
             assert len(node.started("b")) == 1
-            assert supervisor.unit("b").seen.detail == "not SERVING within 1.5 s"
+            assert supervisor.unit("b").seen.detail == "not SERVING within 3 s"
             await come_to(supervisor, RUNNING, "a")
         errors = [line["event"] for line in log if line["log_level"] == "error"]
-        assert errors == ["b: FAILED: not SERVING within 1.5 s"]
+        assert errors == ["b: FAILED: not SERVING within 3 s"]
 
 
 async def test_restarts_are_counted_anew_after_a_run_that_was_long_enough() -> None:
