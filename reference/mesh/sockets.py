@@ -119,15 +119,25 @@ def make_directory(directory: Path, allowed: Permissions) -> None:
     """
     try:
         if not directory.is_dir():
-            directory.mkdir(mode=0o700, parents=True)
-            if allowed.group is not None:
-                os.chown(directory, -1, allowed.group)
-            directory.chmod(allowed.directory)
+            _make(directory, allowed)
         mode = directory.stat().st_mode
     except OSError as error:
         raise SocketError(f"socket_dir: {directory}: {error.strerror}") from error
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise SocketError(f"socket_dir: {directory}: anybody can write to it")
+
+
+def _make(directory: Path, allowed: Permissions) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        # Another process of the node, which starts too, was faster.
+        if directory.is_dir():
+            return
+        raise
+    if allowed.group is not None:
+        os.chown(directory, -1, allowed.group)
+    directory.chmod(allowed.directory)
 
 
 @contextmanager

@@ -134,6 +134,26 @@ def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
         sockets.make_directory(tmp_path / "file" / "s", OWNER)
 
 
+def test_of_two_that_make_the_directory_at_once_both_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, found = tmp_path / "s", iter([False, True])
+    directory.mkdir()
+    # It was not there when this one looked.
+    monkeypatch.setattr(Path, "is_dir", lambda _self: next(found))
+
+    sockets.make_directory(directory, OWNER)
+
+    assert list(found) == []
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("a file")
+
+    with pytest.raises(SocketError, match="File exists"):
+        sockets.make_directory(tmp_path / "s", OWNER)
+
+
 def test_a_directory_that_somebody_holds_is_waited_for_and_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
