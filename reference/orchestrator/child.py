@@ -1,7 +1,9 @@
 """The process of a service: in a session and group of its own, with its limits."""
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ BARE = (sys.executable, "-I", "-S")
 
 
 class Child:
-    """One process that was started, and its group."""
+    """One process that was started, and its group. It waits until it may `begin`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         """Take a process that leads a group."""
@@ -29,14 +31,26 @@ class Child:
 
     @classmethod
     async def spawn(cls, command: Sequence[str], limits: Mapping[int, int]) -> "Child":
-        """Start a command with limits, soft and hard alike, by the kernel's numbers."""
+        """Start what will be a command with limits, soft and hard alike, by the kernel's numbers.
+
+        Raises:
+            OSError: the command cannot be executed, or there can be no other process.
+        """
+        if shutil.which(command[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, "cannot be executed", command[0])
         told = ",".join(f"{kind}={number}" for kind, number in limits.items())
-        start = (*BARE, str(LAUNCHER), told, *command) if limits else tuple(command)
+        launch = (*BARE, str(LAUNCHER), told, *command)
         return cls(
             await asyncio.create_subprocess_exec(
-                *start, stdin=subprocess.DEVNULL, start_new_session=True
+                *launch, stdin=subprocess.PIPE, start_new_session=True
             )
         )
+
+    def begin(self) -> None:
+        """Let it become the command: whoever must know of it does."""
+        if (stdin := self._process.stdin) is not None:
+            stdin.write(b"1")
+            stdin.close()
 
     @property
     def alive(self) -> bool:

@@ -44,6 +44,7 @@ async def roll(unit: Unit, version: str, command: tuple[str, ...]) -> None:
     except OSError as error:
         raise AbortedError(f"{version} was not started: {command[0]}: {error.strerror}") from error
     unit.keeping.add(child.pid)
+    child.begin()
     unit.note(successor=Successor(place, child.pid, None))
     if why := await _problem(unit, old, child, place):
         await _roll_back(unit, child, place)
@@ -81,5 +82,5 @@ async def _roll_back(unit: Unit, child: Child, place: Place) -> None:
     child.signal_group(signal.SIGKILL)
     await child.ended()
     unit.keeping.discard(child.pid)
-    remove_stale(place)
+    remove_stale(place, child)
     unit.note(successor=None)

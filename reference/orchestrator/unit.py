@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.orchestrator import OrchestratorSettings, Service
-from ..mesh.sockets import is_live
+from ..mesh.directory import listener
 from ..mesh.telemetry.logging import logger
 from .checks import Answer, Checks, Place
 from .child import Child
@@ -208,6 +208,7 @@ class Unit:
             self._has_ended(f"{command[0]}: {error.strerror}")
             return
         self.keeping.add(child.pid)
+        child.begin()
         self.child = child
         self._attend(child, place, self._until_it_serves(child, place))
         if self.state is State.STOPPING:
@@ -221,7 +222,7 @@ class Unit:
     async def _until_it_ends(self, child: Child, place: Place) -> None:
         how = await child.ended()
         self.keeping.discard(child.pid)
-        remove_stale(place)
+        remove_stale(place, child)
         if child is not self.child:
             return
         if self._watch is not None:
@@ -285,7 +286,16 @@ def command_line(
     return (*command, "--config", str(settings.config), *versioned)
 
 
-def remove_stale(place: Place) -> None:
-    """Remove a socket that a process left behind."""
-    if place.path is not None and place.path.is_socket() and not is_live(place.path):
+def remove_stale(place: Place, child: Child) -> None:
+    """Remove the socket that a process left behind.
+
+    A stray of it, killed just now, may hold it still for a moment.
+    """
+    if place.path is None or not place.path.is_socket():
+        return
+    try:
+        pid = listener(place.path)
+    except OSError:
+        pid = child.pid
+    if pid == child.pid or child.leads(pid):
         place.path.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ FOREVER = (*BARE, "-c", "import time; time.sleep(60)")
 async def _child(command: Sequence[str], **limits: int) -> AsyncIterator[Child]:
     kinds = {getattr(resource, name): number for name, number in limits.items()}
     child = await Child.spawn(command, kinds)
+    child.begin()
     try:
         yield child
     finally:

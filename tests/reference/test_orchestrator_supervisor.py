@@ -175,7 +175,7 @@ async def test_a_command_that_is_gone_is_a_process_that_has_ended(tmp_path: Path
             kill(pid)
             await come_to(supervisor, FAILED, "a")
 
-            assert supervisor.unit("a").seen.detail == f"{program}: No such file or directory"
+            assert supervisor.unit("a").seen.detail == f"{program}: cannot be executed"
             with pytest.raises(AbortedError, match="a does not run"):
                 await supervisor.restart("a")
 
