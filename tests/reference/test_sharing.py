@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from blackhole.identity.v1 import identity_pb2, identity_pb2_grpc
 from blackhole.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from blackhole.storage.v1 import storage_pb2, storage_pb2_grpc
+from reference.services.storage import disk
+from reference.services.storage.upload import Upload
 
 from .serving import SOON, Node, accepts, connected, short_node
 
@@ -126,3 +129,28 @@ async def test_starts_of_storage_disturb_no_upload_of_another(node: Node) -> Non
             assert told.file.size == 1000
     assert list((node.data("storage") / "tmp").iterdir()) == []
     assert "stays on the disk" not in (node.root / "storage-1.0.0").read_text()
+
+
+def test_a_leftover_that_is_gone_by_then_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process ended an upload of its own after this one had listed it."""
+    left = tmp_path / "left"
+    left.touch()
+    monkeypatch.setattr(Path, "iterdir", lambda _self: iter([tmp_path / "gone", left]))
+
+    disk.remove_leftovers(tmp_path)
+
+    assert not left.exists()
+
+
+def test_an_upload_that_another_process_took_for_a_leftover_is_discarded(tmp_path: Path) -> None:
+    upload = Upload(tmp_path)
+    upload.write([b"x"])
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    upload.discard()
+
+    with pytest.raises(OSError, match="closed"):
+        upload.write([b"x"])

@@ -323,31 +323,6 @@ def test_a_leftover_that_somebody_just_made_is_his(
     os.close(file)
 
 
-def test_a_leftover_that_is_gone_by_then_is_no_trouble(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process ended an upload of its own after this one had listed it."""
-    left = tmp_path / "left"
-    left.touch()
-    monkeypatch.setattr(Path, "iterdir", lambda _self: iter([tmp_path / "gone", left]))
-
-    disk.remove_leftovers(tmp_path)
-
-    assert not left.exists()
-
-
-def test_an_upload_that_another_process_took_for_a_leftover_is_discarded(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
-    upload.write([b"x"])
-    for path in tmp_path.iterdir():
-        path.unlink()
-
-    upload.discard()
-
-    with pytest.raises(OSError, match="closed"):
-        upload.write([b"x"])
-
-
 def test_leftovers_are_what_nobody_has_locked(tmp_path: Path) -> None:
     file = disk.make_locked(tmp_path / "locked")
     (tmp_path / "left").write_text("x")
