@@ -97,17 +97,17 @@ async def test_proc_4_a_data_dir_for_reading_alone_is_refused(node: Node) -> Non
     for kind in kinds:
         await (await node.serve(kind)).stop()
     did(f"the control: started and stopped {[kind.NAME for kind in kinds]}")
-    wrapper = read_only(node.data_dir)
 
-    for kind in kinds:
-        config = str(node.write(node.settings(services=[kind.NAME])))
-        ended = await node.refused("service", kind.NAME, "--config", config, wrapper=wrapper)
-        words = ("data_dir", "dataDir", str(node.data_dir))
-        expect(
-            ended.says(*words),
-            equals=True,
-            what=f"a line of {kind.NAME}'s standard error holds one of {words}",
-        )
+    with read_only(node.data_dir) as wrapper:
+        for kind in kinds:
+            config = str(node.write(node.settings(services=[kind.NAME])))
+            ended = await node.refused("service", kind.NAME, "--config", config, wrapper=wrapper)
+            words = ("data_dir", "dataDir", str(node.data_dir))
+            expect(
+                ended.says(*words),
+                equals=True,
+                what=f"a line of {kind.NAME}'s standard error holds one of {words}",
+            )
     expect(node.leftovers(), equals=[], what="files left in socket_dir")
 
 

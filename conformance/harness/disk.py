@@ -1,8 +1,10 @@
 """Disks that are soon full, or read-only: in a mount namespace of the process's own, or else."""
 
 import os
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +51,11 @@ def small_disk(directory: Path) -> SmallDisk:
     return SmallDisk(directory, "4 MiB a file (RLIMIT_FSIZE)", ("sh", "-c", _LIMIT, "sh"))
 
 
-def read_only(directory: Path) -> Sequence[str]:
-    """Let nobody write below a directory; return the command for whoever is to see it so.
+@contextmanager
+def read_only(directory: Path) -> Iterator[Sequence[str]]:
+    """Let nobody write below a directory, for the length of a with block.
+
+    Gives the command for whoever is to see it so.
 
     Raises:
         NotRun: this host forbids it, and permissions stop nobody: we are root.
@@ -58,13 +63,20 @@ def read_only(directory: Path) -> Sequence[str]:
     mounted = ("unshare", "--mount", "sh", "-c", _READ_ONLY, str(directory))
     if _works((*mounted, "true")):
         did(f"mounted {directory} read-only")
-        return mounted
+        yield mounted
+        return
     if os.geteuid() == 0:
         not_run("this host lets root mount nothing, and permissions do not stop root")
-    for path in (directory, *directory.rglob("*")):
-        path.chmod(0o500 if path.is_dir() else 0o400)
-    did(f"took the permission to write below {directory}")
-    return ()
+    modes = {path: path.stat().st_mode for path in (directory, *directory.rglob("*"))}
+    try:
+        for path in modes:
+            path.chmod(0o500 if path.is_dir() else 0o400)
+        did(f"took the permission to write below {directory}")
+        yield ()
+    finally:
+        # Without it the directory could not be removed either.
+        for path, mode in modes.items():
+            path.chmod(stat.S_IMODE(mode))
 
 
 def _works(command: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
-"""A disk that is soon full, whichever way this host has one; and what is below a directory."""
+"""Disks that are soon full, or read-only, whichever way this host has them; what is below one."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conformance.harness import disk
-from conformance.harness.disk import SmallDisk, small_disk
+from conformance.harness.disk import SmallDisk, read_only, small_disk
+from conformance.harness.judging import NotRun
 from conformance.harness.processes import Process
 from conformance.harness.tree import files_below
 
@@ -56,6 +58,52 @@ def test_it_is_seen_as_its_process_sees_it(make: Make, tmp_path: Path) -> None:
         assert files_below(small.seen_by(Process(popen, "one", tmp_path))) == {"file": 5}
         assert popen.stdin is not None
         popen.stdin.close()
+
+
+def test_nobody_writes_below_a_read_only_directory(stored: Path) -> None:
+    with read_only(stored.parent) as wrapper:
+        for word in ("echo more >> file", "touch another", "rm -f file"):
+            script = f"cd '{stored.parent}' && {word}"
+            done = subprocess.run([*wrapper, "sh", "-c", script], capture_output=True, check=False)
+            assert done.returncode != 0, word
+
+    assert files_below(stored.parent) == {"file": len(b"kept")}
+
+
+def test_permissions_are_as_they_were_afterwards(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "_works", lambda _: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with read_only(stored.parent):
+        assert _modes(stored) == (0o500, 0o400)
+    assert _modes(stored) == (0o750, 0o640)
+
+
+def test_root_that_may_not_mount_is_stopped_by_nothing(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "_works", lambda _: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    with pytest.raises(NotRun, match="permissions do not stop root"), read_only(stored.parent):
+        pass
+    assert _modes(stored) == (0o750, 0o640)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    file = tmp_path / "data" / "file"
+    file.parent.mkdir()
+    file.write_bytes(b"kept")
+    file.parent.chmod(0o750)
+    file.chmod(0o640)
+    return file
+
+
+def _modes(file: Path) -> tuple[int, int]:
+    return file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777
 
 
 def test_files_are_told_by_path_and_size(tmp_path: Path) -> None:
