@@ -1,6 +1,5 @@
 """A node of the suite: private directories, a configuration, and the processes that use them."""
 
-import asyncio
 import itertools
 import json
 import shutil
@@ -8,12 +7,10 @@ import socket
 import stat
 import struct
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psutil
 from google.protobuf import json_format
 
 from blackhole.config.v1.config_pb2 import NodeConfig
@@ -26,7 +23,7 @@ from .implementation import Implementation
 from .judging import NonConformance, attach, did, untestable
 from .orchestrator import QUICK, Orchestrator
 from .peer import Peer
-from .processes import Exit, Process, Streams, spawn
+from .processes import Exit, Process, Streams, outliving, spawn
 from .remote import Remote, Settings
 from .service import ServedProcess, seconds
 
@@ -312,7 +309,7 @@ class Node:
                     expected="none",
                     observed=f"{orphan.pid} {' '.join(orphan.cmdline())}",
                 )
-                for orphan in await _outliving(family)
+                for orphan in await outliving(family)
             ]
             attach(f"{process.name}.txt", process.story())
         for peer in self.peers:
@@ -344,23 +341,6 @@ class Node:
         if not self.socket_dir.is_dir():
             return []
         return sorted(file.name for file in self.socket_dir.iterdir())
-
-
-async def _outliving(family: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Return who of a family that was ended is there still; who is being killed has a moment."""
-    end = time.monotonic() + bounds.PROMPT + bounds.JITTER.seconds
-    while left := [one for one in family if _lives(one)]:
-        if time.monotonic() > end:
-            return left
-        await asyncio.sleep(bounds.POLL)
-    return []
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def identity_of_file(path: Path) -> tuple[str, int, int] | None:

@@ -250,6 +250,23 @@ def spawn(  # noqa: PLR0913 - a process is described by these
     return Process(popen, name, logs)
 
 
+async def outliving(family: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Return who of a family that was ended is there still; who is being killed has a moment."""
+    end = time.monotonic() + bounds.PROMPT + bounds.JITTER.seconds
+    while left := [one for one in family if _lives(one)]:
+        if time.monotonic() > end:
+            return left
+        await asyncio.sleep(bounds.POLL)
+    return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def environment(additional: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process: what is kept of ours, and the manifest's."""
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
