@@ -108,7 +108,7 @@ async def test_orc_3_a_dead_process_is_replaced(node: Node) -> None:
     """ORC-3: A process that dies is replaced, and the new PID is told."""
     killed, other = (Puppet(node.directory, name) for name in "ab")
     orchestrator = await node.orchestrate(settings(killed, other))
-    before = await orchestrator.services()
+    before = await orchestrator.all_run("a", "b")
 
     os.kill(before["a"].pid, signal.SIGKILL)
     did(f"killed process {before['a'].pid}")

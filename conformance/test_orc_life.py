@@ -112,7 +112,7 @@ async def test_orc_8_another_one_has_one_process_a_service(node: Node) -> None:
     """ORC-8: Where another orchestrator is started at once, each service has one process."""
     puppets = [Puppet(node.directory, name) for name in "ab"]
     first = await node.orchestrate(_orphaned(settings(*puppets)))
-    before = {name: info.pid for name, info in (await first.services()).items()}
+    before = {name: info.pid for name, info in (await first.all_run("a", "b")).items()}
 
     first.process.signal(signal.SIGKILL)
     await first.hang_up()
