@@ -28,7 +28,8 @@ if _version_not_supported:
 class OrchestratorServiceStub:
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:
@@ -77,7 +78,8 @@ class OrchestratorServiceStub:
 class OrchestratorServiceServicer:
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:
@@ -103,7 +105,9 @@ class OrchestratorServiceServicer:
         """Every configured service at first, sorted by name; then one whose state,
         health, process or version has changed, in the order of the changes. A
         health check that changes nothing but last_check is not told. The server
-        sends its initial metadata once the subscription stands.
+        sends its initial metadata once the subscription stands. Ends with
+        UNAVAILABLE when the node stops; a server may end the stream of a caller that
+        does not read with RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +196,8 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
 class OrchestratorService:
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:

@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class OrchestratorServiceStub:
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:
@@ -49,7 +50,9 @@ class OrchestratorServiceStub:
     """Every configured service at first, sorted by name; then one whose state,
     health, process or version has changed, in the order of the changes. A
     health check that changes nothing but last_check is not told. The server
-    sends its initial metadata once the subscription stands.
+    sends its initial metadata once the subscription stands. Ends with
+    UNAVAILABLE when the node stops; a server may end the stream of a caller that
+    does not read with RESOURCE_EXHAUSTED.
     """
     RestartService: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.RestartServiceRequest, _orchestrator_pb2.RestartServiceResponse]
     """Stop the service, if it runs, as at the end of the node, and start it anew,
@@ -83,7 +86,8 @@ class OrchestratorServiceStub:
 class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:
@@ -100,7 +104,9 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """Every configured service at first, sorted by name; then one whose state,
     health, process or version has changed, in the order of the changes. A
     health check that changes nothing but last_check is not told. The server
-    sends its initial metadata once the subscription stands.
+    sends its initial metadata once the subscription stands. Ends with
+    UNAVAILABLE when the node stops; a server may end the stream of a caller that
+    does not read with RESOURCE_EXHAUSTED.
     """
     RestartService: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.RestartServiceRequest, _orchestrator_pb2.RestartServiceResponse]  # type: ignore[assignment]
     """Stop the service, if it runs, as at the end of the node, and start it anew,
@@ -133,7 +139,8 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
 class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     """The processes of one node: shown, restarted, stopped, updated. Served by
     `orchestrator --config FILE` at socket_dir/orchestrator.sock. Its health is
-    SERVING once every configured service is RUNNING or FAILED.
+    SERVING while every configured service is RUNNING, STOPPED or FAILED: a
+    service that waits for one that is FAILED keeps it NOT_SERVING.
 
     Errors of every method that takes a name: NOT_FOUND when no service of that
     name is configured. Of every method that changes something:
@@ -166,7 +173,9 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Every configured service at first, sorted by name; then one whose state,
         health, process or version has changed, in the order of the changes. A
         health check that changes nothing but last_check is not told. The server
-        sends its initial metadata once the subscription stands.
+        sends its initial metadata once the subscription stands. Ends with
+        UNAVAILABLE when the node stops; a server may end the stream of a caller that
+        does not read with RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
