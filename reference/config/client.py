@@ -181,19 +181,28 @@ def _registry(config: NodeConfig) -> Registry:
 def _registrations(config: NodeConfig) -> list[Registration]:
     found = []
     for name, entry in sorted(config.services.items()):
-        if not SERVICE_NAME.fullmatch(name):
-            raise ConfigError(f"services: {name!r} is no service name")
-        if entry.version and not Version.is_valid(entry.version):
-            raise ConfigError(f"services.{name}.version: {entry.version!r} is no semantic version")
-        tcp = ""
-        if entry.HasField("tcp"):
-            host, port = host_and_port(name, entry.tcp)
-            tcp = f"{bracketed(host)}:{port}"
+        tcp = checked_address(name, entry)
         if not entry.unix_socket and not tcp:
             continue
         socket = Path(entry.unix_socket) if entry.unix_socket else None
         found.append(Registration(name, entry.version, socket, tcp))
     return found
+
+
+def checked_address(name: str, entry: Any) -> str:
+    """Check a service's entry; return its `host:port`, empty when it has none.
+
+    Raises:
+        ConfigError: its name, version or port cannot be.
+    """
+    if not SERVICE_NAME.fullmatch(name):
+        raise ConfigError(f"services: {name!r} is no service name")
+    if entry.version and not Version.is_valid(entry.version):
+        raise ConfigError(f"services.{name}.version: {entry.version!r} is no semantic version")
+    if not entry.HasField("tcp"):
+        return ""
+    host, port = host_and_port(name, entry.tcp)
+    return f"{bracketed(host)}:{port}"
 
 
 def _pool(config: Any) -> Pool:

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semver import Version
-
 from blackhole.config.v1.config_pb2 import NodeConfig
 
 from .auth import auth
-from .client import SERVICE_NAME
+from .client import checked_address
 from .reading import (
     ConfigError,
     ProcessSettings,
@@ -27,7 +25,7 @@ from .reading import (
     socket_dir,
 )
 from .service import socket_path
-from .tls import TLS, bracketed, host_and_port, tls
+from .tls import TLS, tls
 
 ORCHESTRATOR = "orchestrator"
 """Name of its socket, log and health service."""
@@ -160,14 +158,9 @@ def _services(config: NodeConfig, directory: Path) -> tuple[Service, ...]:
 
 def _service(config: NodeConfig, name: str) -> Service:
     entry = config.services[name]
-    if not SERVICE_NAME.fullmatch(name) or name == ORCHESTRATOR:
+    if name == ORCHESTRATOR:
         raise ConfigError(f"services: {name!r} is no service name")
-    if entry.version and not Version.is_valid(entry.version):
-        raise ConfigError(f"services.{name}.version: {entry.version!r} is no semantic version")
-    address = ""
-    if entry.HasField("tcp"):
-        host, port = host_and_port(name, entry.tcp)
-        address = f"{bracketed(host)}:{port}"
+    address = checked_address(name, entry)
     return Service(
         name=name,
         version=entry.version,
