@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from conformance.harness import bounds
 from conformance.harness.judging import NonConformance
 from conformance.harness.peer import Peer
 from conformance.harness.replies import (
@@ -279,6 +280,9 @@ async def test_a_dropped_client_connects_anew(peer: Peer, client: Client) -> Non
     await peer.drop_connections()
 
     assert (await hanging)[0] == "UNAVAILABLE"
+    # A channel may pick a connection that has ended until it says that it is not READY.
+    async with asyncio.timeout(bounds.DEADLINE):
+        await client.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
     assert (await client.call())[0] == "OK"
     first, second = await peer.connected(2)
     assert (first.ended_by, second.closed) == ("peer", None)

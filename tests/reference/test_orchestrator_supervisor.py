@@ -343,14 +343,11 @@ async def test_one_who_does_not_read_is_told_so(monkeypatch: pytest.MonkeyPatch)
 
 async def test_limits_hold_in_the_process() -> None:
     limits = {"open_files": 77, "address_space_bytes": str(3 << 30), "cpu_time": "99s"}
-    with orchestra(a={"limits": limits}, b=[]) as node:
-        node.settings["services"]["a"]["command"] = node.settings["services"]["b"]["command"]
+    with orchestra(a={"limits": limits}) as node:
         async with node.playing() as supervisor:
-            await come_to(supervisor, RUNNING, "b")
-            await eventually(lambda: len(node.started("b")) >= 2)
-            pid = await _pid_of_child(supervisor, "a")
+            await come_to(supervisor, RUNNING, "a")
 
-            held = _limits_of(pid)
+            held = _limits_of(node.started("a")[0])
 
         rows = {line[:26].strip(): line[26:].split()[:2] for line in held}
         assert rows["Max open files"] == ["77", "77"]
