@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -79,6 +80,12 @@ def _transports(metafunc: pytest.Metafunc) -> tuple[str, ...]:
         if SERVED.issuperset(requirement.profiles):
             return TRANSPORTS
     return TRANSPORTS[:1]
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Chance, as the seed of the run has it: the same in each run with that seed."""
+    return random.Random(request.config.stash[judge.SEED])  # noqa: S311 - no secret
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ from .implementation import Implementation
 from .judging import NonConformance, attach, did, untestable
 from .orchestrator import QUICK, Orchestrator
 from .peer import Peer
-from .processes import Exit, Process, Streams, outliving, spawn
+from .processes import Exit, Process, Streams, of_directory, outliving, spawn
 from .remote import Remote, Settings
 from .service import ServedProcess, seconds
 
@@ -295,30 +296,35 @@ class Node:
             NonConformance: a process ignored SIGTERM, or left processes or its socket behind.
         """
         problems: list[NonConformance] = []
-        for service in self.services:
-            await service.hang_up()
-        for process in self.processes:
-            family = process.family()
-            try:
-                await process.end(bounds.DEADLINE)
-            except NonConformance as problem:
-                problems.append(problem)
-            problems += [
-                NonConformance(
-                    what=f"processes left behind by {process.name}",
-                    expected="none",
-                    observed=f"{orphan.pid} {' '.join(orphan.cmdline())}",
-                )
-                for orphan in await outliving(family)
-            ]
-            attach(f"{process.name}.txt", process.story())
-        for peer in self.peers:
-            await peer.close()
-        for remote in self.remotes.values():
-            remote.close()
-        shutil.rmtree(self.directory)
+        async with AsyncExitStack() as rest:
+            # Whatever comes between, nothing of the node stays.
+            rest.callback(shutil.rmtree, self.directory)
+            for remote in self.remotes.values():
+                rest.callback(remote.close)
+            for peer in self.peers:
+                rest.push_async_callback(peer.close)
+            for service in self.services:
+                await service.hang_up()
+            for process in self.processes:
+                problems += await self._ended(process)
+            if any(isinstance(service, Orchestrator) for service in self.services):
+                # Nobody else ends what an orchestrator forgot that was killed.
+                forgotten = await outliving(of_directory(self.directory))
+                problems += _left_behind("an orchestrator", forgotten)
         if problems:
             raise problems[0]
+
+    async def _ended(self, process: Process) -> list[NonConformance]:
+        """End a process if it still runs; return what was wrong with its end."""
+        problems = []
+        family = process.family()
+        try:
+            await process.end(bounds.DEADLINE)
+        except NonConformance as problem:
+            problems.append(problem)
+        problems += _left_behind(process.name, await outliving(family))
+        attach(f"{process.name}.txt", process.story())
+        return problems
 
     def gone(self) -> None:
         """Rename `data_dir` away: every store of the node is gone.
@@ -350,6 +356,13 @@ def identity_of_file(path: Path) -> tuple[str, int, int] | None:
     except FileNotFoundError:
         return None
     return stat.filemode(found.st_mode)[0], found.st_dev, found.st_ino
+
+
+def _left_behind(who: str, processes: Sequence[str]) -> list[NonConformance]:
+    return [
+        NonConformance(what=f"processes left behind by {who}", expected="none", observed=one)
+        for one in processes
+    ]
 
 
 def peer_credentials(path: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -250,14 +251,35 @@ def spawn(  # noqa: PLR0913 - a process is described by these
     return Process(popen, name, logs)
 
 
-async def outliving(family: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Return who of a family that was ended is there still; who is being killed has a moment."""
+async def outliving(family: Sequence[psutil.Process]) -> list[str]:
+    """Return who of a family that was ended is there still, by PID and command, and end them.
+
+    Who is being killed has a moment.
+    """
     end = time.monotonic() + bounds.PROMPT + bounds.JITTER.seconds
     while left := [one for one in family if _lives(one)]:
         if time.monotonic() > end:
-            return left
+            return [_put_down(one) for one in left]
         await asyncio.sleep(bounds.POLL)
     return []
+
+
+def of_directory(directory: Path) -> list[psutil.Process]:
+    """Return the processes whose command names something below a directory of the suite's."""
+    inside = f"{directory}{os.sep}"
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(inside in word for word in process.info["cmdline"] or ())
+    ]
+
+
+def _put_down(process: psutil.Process) -> str:
+    told = f"{process.pid}"
+    with suppress(psutil.NoSuchProcess):
+        told += f" {' '.join(process.cmdline())}"
+        process.kill()
+    return told
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -25,6 +25,7 @@ from .reading import (
     seconds,
     socket_dir,
 )
+from .telemetry import metrics_address
 from .tls import TLS, bracketed, host_and_port, tls
 
 DRIVER = "driver"
@@ -140,7 +141,13 @@ def load(file: Path) -> DriverSettings:
     config = read(file)
     process = process_settings(config, DRIVER, socket_dir(config) / f"{DRIVER}.sock")
     # Whoever can reach the driver's socket may use it: it has no callers but its own user's.
-    return DriverSettings(**process, auth=None, rate_limit=None, client=client(config))
+    return DriverSettings(
+        **process,
+        auth=None,
+        rate_limit=None,
+        metrics_address=metrics_address(config, DRIVER),
+        client=client(config),
+    )
 
 
 def client(config: NodeConfig) -> Client:

@@ -18,6 +18,7 @@ from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
 
 if TYPE_CHECKING:  # they read with the words below
     from .auth import Auth, RateLimit
+    from .telemetry import MetricsAddress
     from .tls import Port
 
 
@@ -54,6 +55,8 @@ class ProcessSettings:
     """None: it listens on its socket alone."""
     grace_period: float
     log_level: str
+    metrics_address: "MetricsAddress | None"
+    """Where its metrics are served; None: nowhere."""
     limits: Limits
     compression: Compression
     auth: "Auth | None"

@@ -42,6 +42,8 @@ class Call:
     peer: str = ""
     """Where it comes from, as gRPC names it; known once the handler runs."""
     code: grpc.StatusCode = grpc.StatusCode.OK
+    exists: bool = True
+    """Whether there is such a method."""
 
 
 NO_CALL = Call(method="", request_id="")

@@ -40,6 +40,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
         """Start with no method wrapped."""
         # A stage that leaves one of the two out costs nothing there.
         self._admit = [each.admit for each in stages if type(each).admit is not Stage.admit]
+        self._began = [each.began for each in stages if type(each).began is not Stage.began]
         self._done = [each.done for each in stages if type(each).done is not Stage.done][::-1]
         self._max_message_bytes = max_message_bytes
         self._min_compressed_bytes = min_compressed_bytes
@@ -56,17 +57,38 @@ class Pipeline(grpc.aio.ServerInterceptor):
         method = details.method
         call, authorization = arrived(method, details.invocation_metadata)
         begin(call)
+        if (wrapped := self._wrapped.get(method)) is None:
+            handler = await continuation(details)
+            if handler is None:
+                call.exists = False
+            else:
+                wrapped = self._wrapped[method] = self._wrap(method, handler)
         try:
             for admit in self._admit:
                 admit(call, authorization)
         except Exception as error:  # noqa: BLE001 - raised to the caller, by its status
             return grpc.stream_stream_rpc_method_handler(partial(self._refuse, call, error))
-        if (wrapped := self._wrapped.get(method)) is None:
-            handler = await continuation(details)
-            if handler is None:
-                return None
-            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        if wrapped is None:
+            # gRPC says so itself, to whoever may ask.
+            call.code = grpc.StatusCode.UNIMPLEMENTED
+            self._tell_begun(call)
+            self._tell_done(call)
         return wrapped
+
+    def _begin(self, call: Call, context: Any) -> Call:
+        """Tell call, context and stages of each other, and return the call."""
+        call.peer = context.peer()
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        self._tell_begun(call)
+        return call
+
+    def _tell_begun(self, call: Call) -> None:
+        for began in self._began:
+            began(call)
+
+    def _tell_done(self, call: Call) -> None:
+        for done in self._done:
+            done(call)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         del method
@@ -83,7 +105,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
         )
 
         async def one(raw: Any, context: Any) -> bytes:
-            call = _begun(current_call(), context)
+            call = self._begin(current_call(), context)
             try:
                 response = await behaviour(received(raw), HandlerContext(context))
                 return self.encode(response, handler.response_serializer, context)
@@ -91,11 +113,10 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 await self._fail(call, error, context)
                 raise
             finally:
-                for done in self._done:
-                    done(call)
+                self._tell_done(call)
 
         async def many(raw: Any, context: Any) -> None:
-            call = _begun(current_call(), context)
+            call = self._begin(current_call(), context)
             try:
                 # Closed here and now when the caller leaves, not when it is collected.
                 async with aclosing(behaviour(received(raw), HandlerContext(context))) as responses:
@@ -106,8 +127,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
                 await self._fail(call, error, context)
                 raise
             finally:
-                for done in self._done:
-                    done(call)
+                self._tell_done(call)
 
         return make(many if handler.response_streaming else one)
 
@@ -130,19 +150,20 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, call: Call, error: Exception, _requests: Any, context: Any) -> None:
         """End a call that a stage did not admit."""
-        _begun(call, context)
+        self._begin(call, context)
         try:
             if isinstance(error, RefusalError):
                 audit.refused(call, error)
             await self._fail(call, error, context)
         finally:
-            for done in self._done:
-                done(call)
+            self._tell_done(call)
 
     async def _fail(self, call: Call, error: BaseException, context: Any) -> None:
         """End a call by an error: a status for the caller, and the cause for the log."""
         if isinstance(error, asyncio.CancelledError):
-            call.code = grpc.StatusCode.CANCELLED
+            late = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            call.code = code
         if not isinstance(error, Exception):
             return
         status = to_status(error)
@@ -166,13 +187,6 @@ def decode(raw: bytes, deserialize: Callable[[bytes], Any]) -> Any:
         return deserialize(raw)
     except DecodeError as error:
         raise MalformedMessageError("invalid request: the message cannot be parsed") from error
-
-
-def _begun(call: Call, context: Any) -> Call:
-    """Tell call and context of each other, and return the call."""
-    call.peer = context.peer()
-    context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-    return call
 
 
 async def _decoded(

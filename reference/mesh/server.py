@@ -8,8 +8,8 @@ and calls in flight have the grace period to finish.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -20,11 +20,13 @@ from ..config.tls import HANDSHAKE_TIMEOUT
 from .errors import StartError
 from .health import Health, HealthServicer
 from .listening import Listeners, raise_file_limit
+from .metering import CallMetrics
 from .pipeline import Pipeline
 from .security.guard import guards
 from .sockets import SocketError
 from .stages import CallLog, MetadataLimit, Stage
 from .telemetry import logging
+from .telemetry.measures import PROCESS
 
 OWN_HEADERS = 1024
 """Bytes that gRPC's own headers may take beside the caller's metadata; seen: 700."""
@@ -96,21 +98,24 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     stop = stop_signal()
     health = Health(settings.name)
     listeners = Listeners(settings)
-    stages = stages_of(settings)
+    metrics = CallMetrics()
+    measured = [] if settings.metrics_address is None else [metrics]
+    stages = [*measured, *stages_of(settings)]
     async with opener(settings, health) as service:
         server = make_server(settings, stages)
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)
-        try:
-            await listeners.start(server)
-            logging.logger().info("serving", **listeners.told)
-            await stop.wait()
-            logging.logger().info("draining", grace_period=settings.grace_period)
-            drain(health, service, listeners)
-        finally:
-            await server.stop(settings.grace_period)
-            listeners.withdraw()
+        with exposition(settings, metrics):
+            try:
+                await listeners.start(server)
+                logging.logger().info("serving", **listeners.told)
+                await stop.wait()
+                logging.logger().info("draining", grace_period=settings.grace_period)
+                drain(health, service, listeners)
+            finally:
+                await server.stop(settings.grace_period)
+                listeners.withdraw()
     logging.logger().info("stopped")
 
 
@@ -123,6 +128,25 @@ def stages_of(settings: ProcessSettings) -> list[Stage]:
     # A line that is not written costs a call 3 us all the same.
     log = [CallLog()] if settings.log_level == "debug" else []
     return [*log, MetadataLimit(settings.limits.metadata), *guards(settings)]
+
+
+@contextmanager
+def exposition(settings: ProcessSettings, metrics: CallMetrics) -> Iterator[None]:
+    """Serve the metrics of calls, and of all else, where the configuration says so.
+
+    Raises:
+        StartError: it cannot listen there.
+        SocketError: the same, of a Unix socket.
+    """
+    if settings.metrics_address is None:
+        yield
+        return
+    # Imported here: nobody else needs an HTTP server.
+    from .exposition import Metrics, exposed  # noqa: PLC0415
+
+    told = Metrics(metrics, PROCESS, asyncio.get_running_loop())
+    with exposed(settings.metrics_address, settings.name, told):
+        yield
 
 
 def stop_signal() -> asyncio.Event:

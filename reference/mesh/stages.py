@@ -13,6 +13,9 @@ class Stage:
     def admit(self, call: Call, authorization: Authorization) -> None:
         """Let the call pass, or raise a DomainError; nothing of its body was read yet."""
 
+    def began(self, call: Call) -> None:
+        """Learn that the call is answered from now on, or refused; its message has arrived."""
+
     def done(self, call: Call) -> None:
         """Learn how the call ended; not told of who left before the message had arrived."""
 

@@ -181,7 +181,7 @@ BAD: dict[str, tuple[Any, str]] = {
         "services.identity.disable_unix_socket: needs services.identity.tcp",
     ),
     "metrics": (
-        {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1:1"}}},
+        {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1"}}},
         "telemetry.metrics_addresses.identity",
     ),
     "traces": ({"telemetry": {"otlp_endpoint": "localhost:4317"}}, "telemetry.otlp_endpoint"),

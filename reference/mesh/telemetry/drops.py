@@ -3,6 +3,7 @@
 import asyncio
 
 from .logging import logger
+from .measures import PROCESS
 
 INTERVAL = 10.0
 """Seconds between two lines: dropping is what keeps an overload cheap, so telling must be."""
@@ -20,12 +21,17 @@ class DropCounter:
     def __init__(self, metric: str, message: str, interval: float = INTERVAL) -> None:
         """Start at zero."""
         self.metric = metric
-        self.total = 0
-        """Since the process began."""
+        self._counter = PROCESS.counter(metric, message)
+        self._before = self._counter.total
         self._message = message
         self._interval = interval
         self._told = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def total(self) -> int:
+        """Dropped since this was made."""
+        return self._counter.total - self._before
 
     def __repr__(self) -> str:
         """Show the total."""
@@ -33,7 +39,7 @@ class DropCounter:
 
     def add(self, number: int = 1) -> None:
         """Count; the first after a while is told at once, those that follow at the interval."""
-        self.total += number
+        self._counter.add(number)
         if number and self._timer is None:
             self._tell_on()
 

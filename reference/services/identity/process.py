@@ -12,6 +12,7 @@ from ...mesh.calls import current_call
 from ...mesh.errors import StartError
 from ...mesh.health import Health
 from ...mesh.security import audit
+from ...mesh.telemetry.measures import PROCESS
 from ..presence import StoreError, followed
 from .events import Subscribers
 from .servicer import IdentityServicer
@@ -63,11 +64,13 @@ async def opened(settings: Settings, health: Health) -> AsyncIterator[IdentitySe
         StartError: the store cannot be opened.
     """
     subscribers = Subscribers(settings.identity.max_subscribers, settings.identity.event_buffer)
+    created = PROCESS.counter("blackhole_dids_created_total", "DIDs that were created")
     async with announcements(settings.client) as announce:
 
         def committed(events: list[identity_pb2.DIDEvent]) -> None:
             subscribers.publish(events)
             announce(events)
+            created.add(sum(event.type == identity_pb2.EVENT_TYPE_CREATED for event in events))
             for event in events:
                 audit.changed(AUDITED[event.type], current_call(), did=event.did)
 
