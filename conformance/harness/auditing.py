@@ -1,12 +1,10 @@
 """Audit records as whole values, in which what differs from run to run stands as a word."""
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from .addresses import HOST
-from .logs import Record, records
+from .logs import Record, records, rfc3339
 from .processes import Process
 
 REFUSALS = frozenset({"authentication_refused", "permission_refused", "rate_limited"})
@@ -14,9 +12,6 @@ CHANGES = frozenset({"did_created", "did_updated", "did_deleted"})
 
 _ALWAYS = ("message", "event", "time", "peer", "method", "subject", "request_id")
 """What every record has (CONFORMANCE.md, "Audit")."""
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
-"""`date-time` of RFC 3339, 5.6."""
 
 _PEERS = {"unix": "of this host", "tcp": f"at {HOST}"}
 
@@ -59,14 +54,7 @@ def _in_a_word(name: str, record: Record) -> Any:
 
 
 def _time(value: str) -> str:
-    if not _TIME.fullmatch(value):
-        return value
-    try:
-        # Not every reader takes more digits than those of microseconds.
-        datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", value.upper()))
-    except ValueError:
-        return value
-    return "RFC 3339"
+    return value if rfc3339(value) is None else "RFC 3339"
 
 
 def _peer(value: str) -> str:

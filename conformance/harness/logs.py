@@ -1,7 +1,9 @@
 """The log of a process as its readers take it: JSON objects, one a line, on standard error."""
 
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from .bounds import PROMPT, until
@@ -9,11 +11,44 @@ from .processes import Process
 
 Record = Mapping[str, Any]
 
+LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
+"""`date-time` of RFC 3339, 5.6."""
+
 
 def records(process: Process) -> list[Record]:
     """Return every whole line of the log so far that is a JSON object."""
     whole, _, _ = process.stderr.rpartition("\n")
-    return [found for line in whole.splitlines() if (found := _object(line)) is not None]
+    return [found for line in whole.split("\n") if (found := _object(line)) is not None]
+
+
+def faults(log: str) -> list[str]:
+    """Return every whole line that is no JSON object."""
+    whole, _, _ = log.rpartition("\n")
+    return [line for line in whole.split("\n") if line and _object(line) is None]
+
+
+def calls(process: Process) -> list[Record]:
+    """Return the lines of calls that have ended, so far: those with `request_id` and `duration`."""
+    return [line for line in records(process) if {"request_id", "duration"} <= line.keys()]
+
+
+def written_at(record: Record) -> float | None:
+    """Return when a line was written, in seconds since 1970; None: not as RFC 3339 has it."""
+    told = record.get("time")
+    return rfc3339(told) if isinstance(told, str) else None
+
+
+def rfc3339(text: str) -> float | None:
+    """Return the seconds since 1970 of a time; None where it is none of RFC 3339."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        # Not every reader takes more digits than those of microseconds.
+        return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", text.upper())).timestamp()
+    except ValueError:
+        return None
 
 
 def audited(process: Process, request_id: str) -> list[Record]:

@@ -125,9 +125,8 @@ def stages_of(settings: ProcessSettings) -> list[Stage]:
     Raises:
         StartError: a file that one of them needs cannot be used.
     """
-    # A line that is not written costs a call 3 us all the same.
-    log = [CallLog()] if settings.log_level == "debug" else []
-    return [*log, MetadataLimit(settings.limits.metadata), *guards(settings)]
+    log = CallLog(settings.log_level)
+    return [log, MetadataLimit(settings.limits.metadata), *guards(settings)]
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 import time
 
+import grpc
+
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
-from .telemetry.logging import logger
+from .telemetry.logging import later
 
 
 class Stage:
@@ -47,14 +49,24 @@ class MetadataLimit(Stage):
 
 
 class CallLog(Stage):
-    """Logs every call at level debug."""
+    """Logs every call once it has ended, those that failed at level error (LOG-2).
+
+    Args:
+        least: level that is written at least.
+    """
+
+    def __init__(self, least: str) -> None:
+        """Know whether those that succeed are written at all."""
+        self._every = least in ("debug", "info")
 
     def done(self, call: Call) -> None:
         """Write one line."""
-        logger().debug(
-            "call",
-            method=call.method,
-            request_id=call.request_id,
-            code=call.code.name,
-            seconds=round((time.monotonic_ns() - call.started) / 1e9, 6),
-        )
+        failed = call.code is not grpc.StatusCode.OK
+        if failed or self._every:
+            fields = {
+                "method": call.method,
+                "request_id": call.request_id,
+                "code": call.code.name,
+                "duration": (time.monotonic_ns() - call.started) / 1e9,
+            }
+            later("error" if failed else "info", "call", fields)

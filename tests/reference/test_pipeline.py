@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+import grpc
 import pytest
 from structlog.testing import capture_logs
 
@@ -82,20 +83,34 @@ async def test_stages_are_asked_in_order_and_told_in_reverse(
     assert seen == [*asked, ("b", "done", code), ("a", "done", code)]
 
 
-def test_a_call_is_logged_with_its_duration() -> None:
+@pytest.mark.parametrize(
+    ("least", "code", "level"),
+    [
+        ("info", "OK", "info"),
+        ("debug", "OK", "info"),
+        ("warning", "OK", None),
+        ("error", "NOT_FOUND", "error"),
+        ("info", "CANCELLED", "error"),
+    ],
+)
+def test_a_call_is_logged_with_its_duration(least: str, code: str, level: str | None) -> None:
     call, _ = arrived("/a.B/C", [("x-request-id", "r")])
+    call.code = grpc.StatusCode[code]
 
     with capture_logs() as lines:
-        CallLog().done(call)
+        CallLog(least).done(call)
 
+    if level is None:
+        assert lines == []
+        return
     (line,) = lines
-    assert 0 <= line.pop("seconds") < 60
+    assert 0 <= line.pop("duration") < 60
     assert line == {
         "event": "call",
-        "log_level": "debug",
+        "log_level": level,
         "method": "/a.B/C",
         "request_id": "r",
-        "code": "OK",
+        "code": code,
     }
 
 

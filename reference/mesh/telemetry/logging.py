@@ -5,13 +5,17 @@ a full pipe stops that thread and nothing else (PROC-9). Lines that find the
 queue full are counted, and the count is told as soon as there is room.
 """
 
+import json
 import logging as stdlib
 import os
 import queue
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 # The renderer for people, which no log of ours uses, imports `rich` where that is installed: a
@@ -26,6 +30,9 @@ if _HIDDEN:
 CAPACITY = 1000
 """Lines that wait for a slow reader at most."""
 
+Line = str | Callable[[], str]
+"""A line, or what makes it."""
+
 FLUSH = 0.2
 """Seconds that the last lines may take to leave at the end."""
 
@@ -36,7 +43,7 @@ class LineWriter:
     def __init__(self, descriptor: int) -> None:
         """Start the thread that writes to `descriptor`."""
         self._descriptor = descriptor
-        self._lines: queue.Queue[str] = queue.Queue(CAPACITY)
+        self._lines: queue.Queue[Line] = queue.Queue(CAPACITY)
         self._dropped = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
@@ -44,8 +51,8 @@ class LineWriter:
         """Show how many lines wait, and how many were dropped."""
         return f"LineWriter(waiting={self._lines.qsize()}, dropped={self._dropped})"
 
-    def msg(self, message: str) -> None:
-        """Take a line; structlog calls this."""
+    def msg(self, message: Line) -> None:
+        """Take a line, or what makes it when its turn comes; structlog calls this."""
         try:
             self._lines.put_nowait(message)
         except queue.Full:
@@ -67,11 +74,12 @@ class LineWriter:
             if dropped:
                 lines.append(f'{{"level": "warning", "message": "{dropped} lines were dropped"}}')
             with suppress(OSError):  # Nobody is there to be told.
-                write_all(self._descriptor, "".join(f"{line}\n" for line in lines).encode())
+                made = (line if isinstance(line, str) else line() for line in lines)
+                write_all(self._descriptor, "".join(f"{line}\n" for line in made).encode())
             for _ in range(taken):
                 self._lines.task_done()
 
-    def _waiting(self) -> list[str]:
+    def _waiting(self) -> list[Line]:
         """Wait for a line, and return all that wait.
 
         This thread has its turn once in 5 ms while another computes: one line a turn is not
@@ -104,6 +112,7 @@ def claim_standard_streams() -> None:
 
 
 _writer: LineWriter | None = None
+_service = ""
 
 
 def configure(*, service: str = "", level: str = "info") -> None:
@@ -113,7 +122,8 @@ def configure(*, service: str = "", level: str = "info") -> None:
         service: name that every line bears.
         level: least level that is written: debug, info, warning or error.
     """
-    global _writer  # noqa: PLW0603 - a process has one standard error
+    global _writer, _service  # noqa: PLW0603 - a process has one standard error
+    _service = service
     if _writer is None:
         _writer = LineWriter(2)
         withhold_metadata()
@@ -146,6 +156,27 @@ def _holds_no_metadata(record: stdlib.LogRecord) -> bool:
 def logger() -> Any:
     """Return the logger of this process."""
     return structlog.get_logger()
+
+
+def later(level: str, message: str, fields: Mapping[str, Any]) -> None:
+    """Log what is said often: its line is made by the thread that writes it.
+
+    Args:
+        level: at which it is; whoever calls knows that it is written.
+        message: what happened.
+        fields: what belongs to it, which nobody changes any more.
+    """
+    if _writer is None:
+        getattr(logger(), level)(message, **fields)
+    else:
+        _writer.msg(partial(_line, time.time(), level, message, fields))
+
+
+def _line(when: float, level: str, message: str, fields: Mapping[str, Any]) -> str:
+    """Return a line as structlog would make it."""
+    told = datetime.fromtimestamp(when, UTC).isoformat(timespec="microseconds")
+    rest = {"service": _service, "level": level, "time": told.replace("+00:00", "Z")}
+    return json.dumps({**fields, **rest, "message": message})
 
 
 def unfiltered() -> Any:
