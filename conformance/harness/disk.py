@@ -2,13 +2,13 @@
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .judging import did, not_run
+from .namespaces import works
 from .processes import Process
 
 _MOUNT = 'mount -t tmpfs -o size=8m,mode=700 suite "$0" && exec "$@"'
@@ -18,9 +18,6 @@ _MOUNT = 'mount -t tmpfs -o size=8m,mode=700 suite "$0" && exec "$@"'
 _LIMIT = "trap '' XFSZ; ulimit -f 8192 && exec \"$@\""
 
 _READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-
-_SOON = 10
-"""Seconds for a mount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ def small_disk(directory: Path) -> SmallDisk:
     """
     directory.mkdir(mode=0o700)
     mounted = ("unshare", "--mount", "sh", "-c", _MOUNT, str(directory))
-    if _works((*mounted, "true")):
+    if works((*mounted, "true")):
         return SmallDisk(directory, "a file system of 8 MiB (tmpfs)", mounted)
     return SmallDisk(directory, "4 MiB a file (RLIMIT_FSIZE)", ("sh", "-c", _LIMIT, "sh"))
 
@@ -61,7 +58,7 @@ def read_only(directory: Path) -> Iterator[Sequence[str]]:
         NotRun: this host forbids it, and permissions stop nobody: we are root.
     """
     mounted = ("unshare", "--mount", "sh", "-c", _READ_ONLY, str(directory))
-    if _works((*mounted, "true")):
+    if works((*mounted, "true")):
         did(f"mounted {directory} read-only")
         yield mounted
         return
@@ -77,11 +74,3 @@ def read_only(directory: Path) -> Iterator[Sequence[str]]:
         # Without it the directory could not be removed either.
         for path, mode in modes.items():
             path.chmod(stat.S_IMODE(mode))
-
-
-def _works(command: Sequence[str]) -> bool:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_SOON, check=False)  # noqa: S603 - our own words
-    except OSError:
-        return False
-    return done.returncode == 0

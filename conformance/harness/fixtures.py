@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from . import bounds, judge
+from .collector import Collector
 from .identity import Identity
 from .judging import Inconclusive, NonConformance, attach, did, not_run, untestable
 from .nodes import Node, peer_credentials
@@ -92,6 +93,13 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 def transport(request: pytest.FixtureRequest) -> str:
     """How the service under test is reached."""
     return str(request.param)
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    """A collector of traces; asked for before `node`, it outlives what is started there."""
+    async with Collector() as listening:
+        yield listening
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from .reading import (
     seconds,
     socket_dir,
 )
-from .telemetry import metrics_address
+from .telemetry import telemetry
 from .tls import TLS, bracketed, host_and_port, tls
 
 DRIVER = "driver"
@@ -145,7 +145,7 @@ def load(file: Path) -> DriverSettings:
         **process,
         auth=None,
         rate_limit=None,
-        metrics_address=metrics_address(config, DRIVER),
+        telemetry=telemetry(config, DRIVER),
         client=client(config),
     )
 

@@ -25,7 +25,7 @@ from .reading import (
     socket_dir,
 )
 from .service import socket_path
-from .telemetry import metrics_address
+from .telemetry import telemetry
 from .tls import TLS, tls
 
 ORCHESTRATOR = "orchestrator"
@@ -103,7 +103,7 @@ def load(file: Path) -> OrchestratorSettings:
         **process_settings(config, ORCHESTRATOR, directory / f"{ORCHESTRATOR}.sock"),
         auth=auth(config),
         rate_limit=None,
-        metrics_address=metrics_address(config, ORCHESTRATOR),
+        telemetry=telemetry(config, ORCHESTRATOR),
         config=file.resolve(),
         socket_dir=directory,
         services=_services(config, directory),

@@ -4,7 +4,7 @@ Defaults, units and meaning of every field stand in `config.proto`.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from blackhole.config.v1.config_pb2 import LogLevel, NodeConfig
 
 if TYPE_CHECKING:  # they read with the words below
     from .auth import Auth, RateLimit
-    from .telemetry import MetricsAddress
+    from .telemetry import Telemetry
     from .tls import Port
 
 
@@ -55,8 +55,7 @@ class ProcessSettings:
     """None: it listens on its socket alone."""
     grace_period: float
     log_level: str
-    metrics_address: "MetricsAddress | None"
-    """Where its metrics are served; None: nowhere."""
+    telemetry: "Telemetry"
     limits: Limits
     compression: Compression
     auth: "Auth | None"
@@ -91,20 +90,6 @@ def refuse_negative_durations(config: NodeConfig) -> None:
     for path, duration in _durations(config):
         if duration.ToNanoseconds() < 0:
             raise ConfigError(f"{path}: {duration.ToJsonString()} is below zero")
-
-
-def refuse_unsupported(asked: Iterable[tuple[str, bool]]) -> None:
-    """Find settings that this implementation would ignore.
-
-    Args:
-        asked: fields, and whether each is set.
-
-    Raises:
-        ConfigError: names the first such field.
-    """
-    for field, present in asked:
-        if present:
-            raise ConfigError(f"{field}: not supported by this implementation yet")
 
 
 def process_settings(

@@ -13,11 +13,10 @@ from .reading import (
     positive_seconds,
     process_settings,
     read,
-    refuse_unsupported,
     socket_dir,
 )
 from .sections import Events, Identity, Storage, Store
-from .telemetry import metrics_address
+from .telemetry import telemetry
 from .tls import port
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ def load(file: Path, name: str, version: str = "") -> Settings:
     if name not in config.services:
         raise ConfigError(f"services: there is no entry for {name!r}")
     service = config.services[name]
-    refuse_unsupported((("telemetry.otlp_endpoint", bool(config.telemetry.otlp_endpoint)),))
     return _settings(config, name, version or service.version)
 
 
@@ -67,7 +65,7 @@ def _settings(config: NodeConfig, name: str, version: str) -> Settings:
         **process_settings(config, name, socket_path(config, name, version), port(config, name)),
         auth=auth(config),
         rate_limit=rate_limit(config, name),
-        metrics_address=metrics_address(config, name),
+        telemetry=telemetry(config, name),
         version=version,
         data_dir=Path(config.data_dir or "/var/lib/blackhole"),
         watch_interval=positive_seconds(config.health, "health", "watch_interval", 5.0),

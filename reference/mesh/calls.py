@@ -9,6 +9,9 @@ from typing import Any
 
 import grpc
 
+from .telemetry.propagation import CARRIED, Pair
+from .telemetry.tracing import Span
+
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
 
@@ -44,6 +47,10 @@ class Call:
     code: grpc.StatusCode = grpc.StatusCode.OK
     exists: bool = True
     """Whether there is such a method."""
+    carried: tuple[Pair, ...] = ()
+    """Its trace and its baggage, as they came."""
+    span: Span | None = None
+    """None: it is not traced."""
 
 
 NO_CALL = Call(method="", request_id="")
@@ -92,6 +99,7 @@ def arrived(method: str, metadata: Metadata) -> tuple[Call, Authorization]:
     long as all that is done with what they find.
     """
     size, request = 0, ""
+    carried: tuple[Pair, ...] = ()
     authorization: Authorization = None
     for name, value in metadata:
         if name == USER_AGENT:
@@ -101,7 +109,10 @@ def arrived(method: str, metadata: Metadata) -> tuple[Call, Authorization]:
             authorization = value if authorization is None else SEVERAL
         elif name == REQUEST_ID and not request:
             request = kept(value)
-    return Call(method, request or request_id(), size, time.monotonic_ns()), authorization
+        elif name in CARRIED and isinstance(value, str):
+            carried = (*carried, (name, value))
+    call = Call(method, request or request_id(), size, time.monotonic_ns(), carried=carried)
+    return call, authorization
 
 
 def kept(value: str | bytes) -> str:

@@ -17,6 +17,7 @@ from .breaker import CircuitBreaker, CircuitOpenError, Permit
 from .calls import Metadata
 from .dialling import Method
 from .errors import DomainError, FailedPreconditionError, UnavailableError
+from .hops import Hop
 from .outgoing import (
     CallError,
     Outgoing,
@@ -172,10 +173,10 @@ class ServiceClient:
             if (message := await call) is None:
                 raise unreadable()  # noqa: TRY301 - ends like every other failure
         except BaseException as error:  # noqa: BLE001 - raised again as what it means
-            _end(permit, error)
+            _end(permit, error, outgoing.hop)
         finally:
             self._pool.release(entry)
-        permit.done("OK")
+        _done(permit, outgoing)
         return Response(message, call)
 
     async def _streamed(self, outgoing: Outgoing) -> AsyncGenerator[Any, None]:
@@ -189,13 +190,14 @@ class ServiceClient:
         except BaseException as error:  # noqa: BLE001 - as above
             if outgoing.call is not None:
                 outgoing.call.cancel()
-            _end(permit, error)
+            _end(permit, error, outgoing.hop)
         finally:
             self._pool.release(entry)
-        permit.done("OK")
+        _done(permit, outgoing)
 
     def _start(self, outgoing: Outgoing, entry: Entry) -> Any:
         """Begin the present attempt on a connection."""
+        outgoing.hop = Hop(outgoing.method.path)
         method, timeout = outgoing.method, outgoing.left
         if not method.response_streaming:
             timeout = min(timeout, self._settings.circuit.timeout)
@@ -251,8 +253,15 @@ class ServiceClient:
         return found
 
 
-def _end(permit: Permit, error: BaseException) -> NoReturn:
-    """Report a failed attempt to the breaker, and raise what it means for the caller."""
+def _done(permit: Permit, outgoing: Outgoing) -> None:
+    """Report an attempt that succeeded."""
+    permit.done("OK")
+    if outgoing.hop is not None:
+        outgoing.hop.done("OK")
+
+
+def _end(permit: Permit, error: BaseException, hop: Hop | None = None) -> NoReturn:
+    """Report a failed attempt to breaker and trace, and raise what it means for the caller."""
     failure = error
     if isinstance(error, grpc.aio.AioRpcError):
         failure = from_grpc(error)
@@ -262,6 +271,8 @@ def _end(permit: Permit, error: BaseException) -> NoReturn:
         failure = overdue()
     elif isinstance(error, asyncio.CancelledError) and not _cancelled():
         failure = CallError("CANCELLED", "the client closed the connection")
+    if hop is not None:
+        hop.done(failure.code if isinstance(failure, CallError) else "CANCELLED")
     # Discovery's NOT_FOUND and INVALID_ARGUMENT say nothing of the server.
     nobody = isinstance(error, DomainError) and not isinstance(error, UnavailableError)
     if isinstance(failure, CallError) and not nobody:

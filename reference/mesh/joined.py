@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..config.client import Client as ClientSettings
+from .breaker import State
 from .channels import channels
 from .checker import HealthChecker
 from .client import ServiceClient
@@ -13,6 +14,7 @@ from .discovery import ProcessDiscovery
 from .pool import ConnectionPool
 from .registry import ServiceRegistry
 from .security.own_token import own_token
+from .telemetry.measures import PROCESS, Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,17 @@ class Mesh:
     discovery: ProcessDiscovery
     registry: ServiceRegistry
     pool: ConnectionPool
+
+
+def circuits(client: ServiceClient) -> Gauge:
+    """Return the gauge of the states of a client's circuits (CBR-11)."""
+    numbers = {state: number for number, state in enumerate(State)}
+    return Gauge(
+        "blackhole_circuit_state",
+        "State of the circuit of a service: 0 closed, 1 open, 2 half-open",
+        ("target",),
+        lambda: [((name,), numbers[one.state]) for name, one in client.breakers.items()],
+    )
 
 
 @asynccontextmanager
@@ -39,6 +52,7 @@ async def joined(settings: ClientSettings) -> AsyncIterator[Mesh]:
     discovery = ProcessDiscovery(registry)
     token = own_token(settings.token_file) if settings.token_file else None
     client = ServiceClient(settings, discovery, pool, token)
+    PROCESS.gauge(circuits(client))
     await registry.start()
     try:
         yield Mesh(client, discovery, registry, pool)

@@ -12,6 +12,7 @@ import grpc
 from .calls import REQUEST_ID, Metadata, request_id
 from .dialling import Method
 from .errors import DomainError, to_status
+from .hops import Hop, without_own
 
 ATTEMPT = "x-retry-attempt"
 
@@ -94,6 +95,8 @@ class Outgoing:
     """Whether a message of the answer was handed on: it cannot be taken back (RTY-7)."""
     call: Any = None
     """gRPC's call of the present attempt."""
+    hop: Hop | None = None
+    """What goes along with the present attempt."""
     sending: asyncio.Task[None] | None = None
     """Sends the messages of a stream, until they are sent or the call is over."""
 
@@ -109,10 +112,12 @@ class Outgoing:
             token: entry that takes the place of the caller's own (AUTH-7).
         """
         number = (ATTEMPT, str(self.attempt))
+        carried = without_own(self.metadata, self.hop) if self.hop is not None else ()
         if token is None:
-            return Pairs(*self.metadata, number)
+            return Pairs(*self.metadata, *carried, number)
         own = token[0]
-        return Pairs(*(each for each in self.metadata if each[0].lower() != own), number, token)
+        kept = (each for each in self.metadata if each[0].lower() != own)
+        return Pairs(*kept, *carried, number, token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ and calls in flight have the grace period to finish.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -24,9 +24,10 @@ from .metering import CallMetrics
 from .pipeline import Pipeline
 from .security.guard import guards
 from .sockets import SocketError
-from .stages import CallLog, MetadataLimit, Stage
+from .stages import CallLog, MetadataLimit, Stage, Tracing
 from .telemetry import logging
 from .telemetry.measures import PROCESS
+from .telemetry.tracing import use
 
 OWN_HEADERS = 1024
 """Bytes that gRPC's own headers may take beside the caller's metadata; seen: 700."""
@@ -99,9 +100,9 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
     health = Health(settings.name)
     listeners = Listeners(settings)
     metrics = CallMetrics()
-    measured = [] if settings.metrics_address is None else [metrics]
-    stages = [*measured, *stages_of(settings)]
-    async with opener(settings, health) as service:
+    measured = [] if settings.telemetry.metrics is None else [metrics]
+    async with traced(settings) as tracing, opener(settings, health) as service:
+        stages = [*tracing, *measured, *stages_of(settings)]
         server = make_server(settings, stages)
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
@@ -137,15 +138,32 @@ def exposition(settings: ProcessSettings, metrics: CallMetrics) -> Iterator[None
         StartError: it cannot listen there.
         SocketError: the same, of a Unix socket.
     """
-    if settings.metrics_address is None:
+    if settings.telemetry.metrics is None:
         yield
         return
     # Imported here: nobody else needs an HTTP server.
     from .exposition import Metrics, exposed  # noqa: PLC0415
 
     told = Metrics(metrics, PROCESS, asyncio.get_running_loop())
-    with exposed(settings.metrics_address, settings.name, told):
+    with exposed(settings.telemetry.metrics, settings.name, told):
         yield
+
+
+@asynccontextmanager
+async def traced(settings: ProcessSettings) -> AsyncIterator[Sequence[Stage]]:
+    """Trace calls where the configuration says so: give the stage that does, or none."""
+    if settings.telemetry.traces is None:
+        yield ()
+        return
+    # Imported here: half of what a process needs to start.
+    from .telemetry.otlp import exporting  # noqa: PLC0415
+
+    async with exporting(settings.name, settings.telemetry.traces) as tracer:
+        use(tracer)
+        try:
+            yield (Tracing(tracer),)
+        finally:
+            use(None)
 
 
 def stop_signal() -> asyncio.Event:

@@ -1,12 +1,15 @@
 """Stages of the pipeline that every server has: a limit on metadata, and the log of calls."""
 
 import time
+from typing import Any
 
 import grpc
+from structlog.contextvars import bind_contextvars
 
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
 from .telemetry.logging import later
+from .telemetry.tracing import Tracer
 
 
 class Stage:
@@ -48,6 +51,29 @@ class MetadataLimit(Stage):
             )
 
 
+class Tracing(Stage):
+    """Gives every call a span, and ends it with the call (TRC-1 to TRC-6).
+
+    Args:
+        tracer: of this process.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        """Trace with this."""
+        self._tracer = tracer
+
+    def admit(self, call: Call, _authorization: Authorization) -> None:
+        """Begin the span."""
+        call.span = self._tracer.answers(call.method, call.carried)
+        # Whatever is logged for this call's sake bears it too (LOG-5).
+        bind_contextvars(trace_id=call.span.trace_id)
+
+    def done(self, call: Call) -> None:
+        """End it."""
+        if call.span is not None:
+            self._tracer.end(call.span, call.code.name)
+
+
 class CallLog(Stage):
     """Logs every call once it has ended, those that failed at level error (LOG-2).
 
@@ -63,10 +89,12 @@ class CallLog(Stage):
         """Write one line."""
         failed = call.code is not grpc.StatusCode.OK
         if failed or self._every:
-            fields = {
+            fields: dict[str, Any] = {
                 "method": call.method,
                 "request_id": call.request_id,
                 "code": call.code.name,
                 "duration": (time.monotonic_ns() - call.started) / 1e9,
             }
+            if call.span is not None:
+                fields["trace_id"] = call.span.trace_id
             later("error" if failed else "info", "call", fields)

@@ -21,7 +21,7 @@ Make = Callable[[Path], SmallDisk]
 @pytest.fixture(params=["as the host has it", "by a limit"])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     if request.param == "by a limit":
-        monkeypatch.setattr(disk, "_works", lambda _: False)
+        monkeypatch.setattr(disk, "works", lambda _: False)
     return small_disk
 
 
@@ -73,7 +73,7 @@ def test_nobody_writes_below_a_read_only_directory(stored: Path) -> None:
 def test_permissions_are_as_they_were_afterwards(
     stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_works", lambda _: False)
+    monkeypatch.setattr(disk, "works", lambda _: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with read_only(stored.parent):
@@ -84,7 +84,7 @@ def test_permissions_are_as_they_were_afterwards(
 def test_root_that_may_not_mount_is_stopped_by_nothing(
     stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_works", lambda _: False)
+    monkeypatch.setattr(disk, "works", lambda _: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     with pytest.raises(NotRun, match="permissions do not stop root"), read_only(stored.parent):

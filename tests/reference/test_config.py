@@ -184,7 +184,10 @@ BAD: dict[str, tuple[Any, str]] = {
         {"telemetry": {"metrics_addresses": {"identity": "127.0.0.1"}}},
         "telemetry.metrics_addresses.identity",
     ),
-    "traces": ({"telemetry": {"otlp_endpoint": "localhost:4317"}}, "telemetry.otlp_endpoint"),
+    "traces": ({"telemetry": {"otlp_endpoint": "localhost"}}, "telemetry.otlp_endpoint"),
+    "more than all": ({"telemetry": {"sample_ratio": 1.5}}, "telemetry.sample_ratio"),
+    "no ratio": ({"telemetry": {"sample_ratio": "NaN"}}, "telemetry.sample_ratio"),
+    "no time": ({"telemetry": {"flush_timeout": "0s"}}, "telemetry.flush_timeout"),
 }
 
 

@@ -38,7 +38,7 @@ def _metrics() -> Metrics:
 
 def _address(node: Node, text: str) -> MetricsAddress | None:
     node.settings["telemetry"] = {"metrics_addresses": {"identity": text}}
-    return load(node.file, "identity").metrics_address
+    return load(node.file, "identity").telemetry.metrics
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_neither_is_refused(node: Node, text: str) -> None:
 
 
 def test_who_has_no_address_serves_none(node: Node) -> None:
-    assert load(node.file, "identity").metrics_address is None
+    assert load(node.file, "identity").telemetry.metrics is None
 
 
 def _free_port() -> int:

@@ -126,6 +126,7 @@ def configure(*, service: str = "", level: str = "info") -> None:
     _service = service
     if _writer is None:
         _writer = LineWriter(2)
+        stdlib.getLogger().addHandler(Libraries())
         withhold_metadata()
     structlog.configure(
         processors=[
@@ -142,6 +143,18 @@ def configure(*, service: str = "", level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+class Libraries(stdlib.Handler):
+    """Writes what libraries log into the log of this process: every line of it is JSON (LOG-1)."""
+
+    def emit(self, record: stdlib.LogRecord) -> None:
+        """Write one record."""
+        level = "error" if record.levelno >= stdlib.ERROR else "warning"
+        fields = {"logger": record.name}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exception"] = repr(record.exc_info[1])
+        later(level, record.getMessage(), fields)
 
 
 def withhold_metadata() -> None:

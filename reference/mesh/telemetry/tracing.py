@@ -1,0 +1,112 @@
+"""Spans of calls (document: Distributed Tracing): plain records, exported by another thread.
+
+A span of OpenTelemetry's own library takes 75 us of a call, of which making it is the most. What is
+known when a call ends is kept here, and made one when it is exported.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from secrets import token_hex
+
+from .propagation import CARRIED, TRACEPARENT, TRACESTATE, Pair, parent_of, traceparent
+
+OK = "OK"
+
+
+@dataclass(slots=True, eq=False)
+class Span:
+    """One side of one call."""
+
+    method: str
+    """`/package.Service/Method`."""
+    server: bool
+    """Whether it is the side that answers."""
+    trace_id: str
+    span_id: str
+    parent_id: str
+    """Empty where it begins its trace."""
+    state: str
+    sampled: bool
+    began: int
+    """Nanoseconds since 1970."""
+    clock: int
+    """The same moment by the clock that never goes back; nanoseconds."""
+    ended: int = 0
+    """Nanoseconds since 1970."""
+    code: str = OK
+    """Name of the status code."""
+
+
+class Tracer:
+    """Makes the spans of a process.
+
+    Args:
+        export: takes a span that has ended and is sampled; never waits.
+        ratio: part of the traces that is sampled, 0 to 1: all services choose the same ones.
+    """
+
+    def __init__(self, export: Callable[[Span], None], ratio: float = 1.0) -> None:
+        """Begin with no span."""
+        self._export = export
+        self._below = round(ratio * (1 << 64))
+
+    def answers(self, method: str, carried: Iterable[Pair]) -> Span:
+        """Begin the span of a call that is answered: the caller's trace goes on, or one begins."""
+        parent = parent_of(carried)
+        if parent is None:
+            return self._begin(method, token_hex(16), "", "", server=True)
+        return self._begin(method, parent.trace_id, parent.span_id, parent.state, server=True)
+
+    def calls(self, method: str, within: Span | None) -> Span:
+        """Begin the span of a call to another service, within that of the call that is answered."""
+        if within is None:
+            return self._begin(method, token_hex(16), "", "", server=False)
+        return self._begin(method, within.trace_id, within.span_id, within.state, server=False)
+
+    def end(self, span: Span, code: str) -> None:
+        """End a span, with the name of a status code."""
+        span.code = code
+        span.ended = span.began + time.monotonic_ns() - span.clock
+        if span.sampled:
+            self._export(span)
+
+    def _begin(
+        self, method: str, trace_id: str, parent_id: str, state: str, *, server: bool
+    ) -> Span:
+        return Span(
+            method=method,
+            server=server,
+            trace_id=trace_id,
+            span_id=token_hex(8),
+            parent_id=parent_id,
+            state=state,
+            sampled=int(trace_id[16:], 16) < self._below,
+            began=time.time_ns(),
+            clock=time.monotonic_ns(),
+        )
+
+
+def onward(carried: Iterable[Pair], span: Span) -> tuple[Pair, ...]:
+    """Return what a call to another service carries, whose span this is."""
+    parent = traceparent(span.trace_id, span.span_id, sampled=span.sampled)
+    state = ((TRACESTATE, span.state),) if span.state else ()
+    rest = (pair for pair in carried if pair[0] not in (TRACEPARENT, TRACESTATE))
+    return ((TRACEPARENT, parent), *state, *rest)
+
+
+_current: Tracer | None = None
+
+
+def use(tracer: Tracer | None) -> None:
+    """Let this process trace its calls, or no longer: like its log, it has one tracer."""
+    global _current  # noqa: PLW0603 - see above
+    _current = tracer
+
+
+def tracer() -> Tracer | None:
+    """Return the tracer of this process; None where it traces nothing."""
+    return _current
+
+
+__all__ = ["CARRIED", "Span", "Tracer", "onward", "tracer", "use"]

@@ -1,0 +1,215 @@
+"""Spans of calls: whose they continue, what is kept of them, and what goes along."""
+
+import time
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.status import StatusCode
+from structlog.contextvars import get_contextvars
+
+from reference.mesh.calls import Call, arrived, begin, current_call
+from reference.mesh.hops import Hop, without_own
+from reference.mesh.stages import Tracing
+from reference.mesh.telemetry.otlp import readable
+from reference.mesh.telemetry.propagation import Parent, parent_of, traceparent
+from reference.mesh.telemetry.tracing import Span, Tracer, onward, use
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+GOOD = f"00-{TRACE}-{SPAN}-01"
+PARENT = (("traceparent", GOOD),)
+
+
+def _parent(*values: str) -> Parent | None:
+    return parent_of(tuple(("traceparent", value) for value in values))
+
+
+@pytest.mark.parametrize("value", [GOOD, f"00-{TRACE}-{SPAN}-00", f"cc-{TRACE}-{SPAN}-09-more"])
+def test_a_parent_is_read(value: str) -> None:
+    assert _parent(value) == Parent(TRACE, SPAN)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        ("",),
+        (GOOD, GOOD),
+        (GOOD.upper(),),
+        (f"{GOOD}-more",),
+        (f"{GOOD}more",),
+        (f"ff-{TRACE}-{SPAN}-01",),
+        (f"00-{'0' * 32}-{SPAN}-01",),
+        (f"00-{TRACE}-{'0' * 16}-01",),
+        (f"00-{TRACE}-{SPAN}-1",),
+        (f"00-{TRACE}-{SPAN}",),
+        (f"00-{TRACE[:-1]}²-{SPAN}-01",),
+        (f"{GOOD}\n",),
+    ],
+)
+def test_what_is_no_parent_is_none(values: tuple[str, ...]) -> None:
+    assert _parent(*values) is None
+
+
+def test_states_of_a_trace_are_one() -> None:
+    parent = parent_of((*PARENT, ("tracestate", "a=1"), ("baggage", "x=y"), ("tracestate", "b=2")))
+
+    assert parent == Parent(TRACE, SPAN, "a=1,b=2")
+
+
+def test_what_is_told_is_read_again() -> None:
+    assert traceparent(TRACE, SPAN, sampled=True) == GOOD
+    assert _parent(traceparent(TRACE, SPAN, sampled=False)) == Parent(TRACE, SPAN)
+
+
+def _tracer(ratio: float = 1.0) -> tuple[Tracer, list[Span]]:
+    spans: list[Span] = []
+    return Tracer(spans.append, ratio), spans
+
+
+def test_a_span_continues_its_parent_or_begins_a_trace() -> None:
+    tracer, spans = _tracer()
+    before = time.time_ns()
+
+    child, root = tracer.answers("/a.B/C", PARENT), tracer.answers("/a.B/C", ())
+    tracer.end(child, "OK")
+    tracer.end(root, "NOT_FOUND")
+
+    assert spans == [child, root]
+    assert (child.trace_id, child.parent_id) == (TRACE, SPAN)
+    assert (root.parent_id, root.code) == ("", "NOT_FOUND")
+    assert root.trace_id != TRACE
+    assert len({SPAN, child.span_id, root.span_id}) == 3
+    assert before <= child.began <= child.ended <= time.time_ns()
+
+
+def test_a_call_within_a_span_is_its_child() -> None:
+    tracer, _ = _tracer()
+    outer = tracer.answers("/a.B/C", (*PARENT, ("tracestate", "a=1")))
+
+    inner, alone = tracer.calls("/d.E/F", outer), tracer.calls("/d.E/F", None)
+
+    assert (inner.trace_id, inner.parent_id, inner.state) == (TRACE, outer.span_id, "a=1")
+    assert (inner.server, alone.parent_id) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "trace_id", "sampled"),
+    [
+        (1.0, f"{1:016x}{'f' * 16}", True),
+        (0.0, f"{1:016x}{'0' * 16}", False),
+        (0.5, f"{1:016x}7{'f' * 15}", True),
+        (0.5, f"{1:016x}8{'0' * 15}", False),
+    ],
+)
+def test_the_ratio_of_traces_is_chosen_by_their_ids(
+    *, ratio: float, trace_id: str, sampled: bool
+) -> None:
+    tracer, spans = _tracer(ratio)
+
+    span = tracer.answers("/a.B/C", (("traceparent", f"00-{trace_id}-{SPAN}-01"),))
+    tracer.end(span, "OK")
+
+    assert (span.sampled, bool(spans)) == (sampled, sampled)
+    assert onward((), span)[0][1].endswith(f"-0{sampled:d}")
+
+
+def test_what_goes_along_is_the_span_the_state_and_the_rest() -> None:
+    tracer, _ = _tracer()
+    carried = (*PARENT, ("tracestate", "a=1"), ("baggage", "x=y"), ("baggage", "z"))
+    span = tracer.answers("/a.B/C", carried)
+
+    assert onward(carried, span) == (
+        ("traceparent", f"00-{TRACE}-{span.span_id}-01"),
+        ("tracestate", "a=1"),
+        ("baggage", "x=y"),
+        ("baggage", "z"),
+    )
+
+
+def _serving(carried: Any = ()) -> Call:
+    call = Call("/a.B/C", "id", carried=carried)
+    begin(call)
+    return call
+
+
+def test_a_hop_without_a_tracer_carries_what_came() -> None:
+    carried = (*PARENT, ("baggage", "x=y"))
+    _serving(carried)
+
+    hop = Hop("/d.E/F")
+    hop.done("OK")
+
+    assert hop.metadata == carried
+    assert without_own((("Baggage", "own"),), hop) == PARENT
+    _serving()
+    assert without_own((), Hop("/d.E/F")) == ()
+
+
+def test_a_hop_with_a_tracer_has_a_span() -> None:
+    tracer, spans = _tracer()
+    call = _serving((*PARENT, ("baggage", "x=y")))
+    call.span = tracer.answers(call.method, call.carried)
+    use(tracer)
+    try:
+        hop = Hop("/d.E/F")
+        hop.done("UNAVAILABLE")
+        hop.done("OK")
+    finally:
+        use(None)
+
+    (span,) = spans
+    assert (span.parent_id, span.code, span.server) == (call.span.span_id, "UNAVAILABLE", False)
+    assert hop.metadata == (
+        ("traceparent", f"00-{TRACE}-{span.span_id}-01"),
+        ("baggage", "x=y"),
+    )
+
+
+def test_the_stage_spans_a_call_and_its_log() -> None:
+    tracer, spans = _tracer()
+    stage = Tracing(tracer)
+    call, _ = arrived("/a.B/C", [*PARENT, ("x", "y"), ("baggage", "k=v")])
+
+    stage.admit(call, None)
+    stage.done(call)
+
+    (span,) = spans
+    assert call.span is span
+    assert call.carried == (*PARENT, ("baggage", "k=v"))
+    assert get_contextvars()["trace_id"] == TRACE
+    assert current_call() is not call
+    stage.done(Call("/a.B/C", "id"))
+    assert spans == [span]
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "status"),
+    [(True, "OK", StatusCode.UNSET), (False, "NOT_FOUND", StatusCode.ERROR)],
+)
+def test_a_span_is_made_what_opentelemetry_has(
+    *, server: bool, code: str, status: StatusCode
+) -> None:
+    span = Span(
+        method="/a.B/C", server=server, trace_id=TRACE, span_id=SPAN, parent_id="00f067aa0ba902b7",
+        state="a=1", sampled=True, began=5, clock=1, ended=9, code=code,
+    )  # fmt: skip
+    resource = Resource({"service.name": "s"})
+
+    made = readable(span, resource)
+
+    assert (made.name, made.start_time, made.end_time) == ("a.B/C", 5, 9)
+    assert made.kind is (SpanKind.SERVER if server else SpanKind.CLIENT)
+    assert made.status.status_code is status
+    assert made.resource is resource
+    assert made.context
+    assert made.context.trace_id == int(TRACE, 16)
+    assert made.context.trace_state["a"] == "1"
+    assert made.parent
+    assert made.parent.span_id == 0x00F067AA0BA902B7
+    assert made.parent.is_remote is server
+    assert made.attributes
+    assert made.attributes["rpc.grpc.status_code"] == (0 if code == "OK" else 5)
+    assert made.attributes["rpc.service"] == "a.B"
+    assert made.attributes["rpc.method"] == "C"
