@@ -37,6 +37,8 @@ class Measured:
     """Of one call: the spread of the repetitions' medians."""
     ratio: Spread
     """To the first arm, repetition by repetition."""
+    tail: Spread
+    """The same of the 99th percentiles."""
 
 
 def measure(
@@ -51,6 +53,7 @@ def measure(
     """
     names = list(arms)
     medians: dict[str, list[float]] = {name: [] for name in names}
+    tails: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repetitions):
         times: dict[str, list[int]] = {name: [] for name in names}
         for block in range(blocks):
@@ -58,14 +61,19 @@ def measure(
                 times[name] += _block(arms[name])
         for name in names:
             medians[name].append(statistics.median(times[name]) / 1000)
-    first = medians[names[0]]
+            tails[name].append(statistics.quantiles(times[name], n=100)[98] / 1000)
     return {
         name: Measured(
-            Spread.of(found),
-            Spread.of([one / base for one, base in zip(found, first, strict=True)]),
+            Spread.of(medians[name]),
+            _ratio(medians[name], medians[names[0]]),
+            _ratio(tails[name], tails[names[0]]),
         )
-        for name, found in medians.items()
+        for name in names
     }
+
+
+def _ratio(values: Sequence[float], first: Sequence[float]) -> Spread:
+    return Spread.of([one / base for one, base in zip(values, first, strict=True)])
 
 
 def _block(call: Callable[[], object]) -> list[int]:

@@ -2,7 +2,8 @@
 
 One process has several grpc.aio servers, each at a Unix socket: bare ones, and some behind more
 and more of the pipeline. Another process, on another CPU where there are two, calls them in
-turn: a unary call of 64 bytes, with a token in its metadata, the same for all.
+turn: a unary call of 64 bytes, with a token in its metadata, the same for all. A third one takes
+the spans, and the log goes to a file.
 """
 
 import argparse
@@ -27,8 +28,13 @@ from jwt.algorithms import OKPAlgorithm
 
 from blackhole.conformance.v1 import probe_pb2
 from reference.config.service import Settings, load
+from reference.config.telemetry import Traces
+from reference.mesh.metering import CallMetrics
 from reference.mesh.server import make_server, stages_of
+from reference.mesh.stages import Tracing
 from reference.mesh.telemetry import logging
+from reference.mesh.telemetry.otlp import exporting
+from reference.mesh.telemetry.tracing import Tracer
 
 from .interleaved import measure
 
@@ -49,8 +55,13 @@ ROWS = {
     "wrapped": "the pipeline without a stage",
     "basic": "and the limit on metadata",
     "guarded": "and tokens, roles",
-    "whole": "and rate limits, of caller and service",
+    "limited": "and rate limits, of caller and service",
+    "metered": "and metrics",
+    "logged": "and a line of the log",
+    "traced": "and a span, exported: the whole pipeline",
 }
+
+EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService"
 
 
 async def echo(request: probe_pb2.UnaryRequest, _context: Any) -> probe_pb2.UnaryResponse:
@@ -64,7 +75,11 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--blocks", type=int, default=150, help="of 5 calls an arm, a repetition")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--collect", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.collect:
+        asyncio.run(collect(options.collect))
+        return
     if options.serve:
         asyncio.run(serve(options.serve))
         return
@@ -85,9 +100,11 @@ def report(directory: Path, repetitions: int, blocks: int) -> None:
         f"grpcio {grpc.__version__}; unary, {len(PAYLOAD)} B, Unix socket; "
         f"median of {repetitions} repetitions (least-most)\n"
     )
-    print(f"{'':44}{'us a call':>22}{'to bare':>22}")
+    print(f"{'':44}{'us a call':>18}{'to bare':>22}{'p99 to bare':>20}")
     for row, says in ROWS.items():
-        print(f"{says:44}{found[row].micros.text(0):>22}{found[row].ratio.text(3):>22}")
+        one = found[row]
+        told = f"{one.micros.text(0):>18}{one.ratio.text(3):>22}{one.tail.text(2):>20}"
+        print(f"{says:44}{told}")
 
 
 def caller(socket: Path, token: str) -> Callable[[], object]:
@@ -108,15 +125,44 @@ def caller(socket: Path, token: str) -> Callable[[], object]:
 def served(directory: Path) -> Iterator[str]:
     """Run the servers in a process of their own; give the token to call them with."""
     token = configure(directory)
-    command = [sys.executable, "-m", "benchmarks.pipeline_cost", "--serve", str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with started("--collect", directory), started("--serve", directory):
+        pin(1)
+        yield token
+
+
+@contextmanager
+def started(role: str, directory: Path) -> Iterator[None]:
+    """Run a process of this program until the end, once it says that it serves."""
+    command = [sys.executable, "-m", "benchmarks.pipeline_cost", role, str(directory)]
+    with (
+        (directory / f"log{role}").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
         try:
             if process.stdout is None or process.stdout.readline() != b"serving\n":
-                sys.exit("the servers did not start")
-            pin(1)
-            yield token
+                sys.exit(f"{role}: did not start: {(directory / f'log{role}').read_text()}")
+            yield
         finally:
             process.terminate()
+
+
+async def collect(directory: Path) -> None:
+    """Take spans, and count nothing."""
+
+    async def export(_request: bytes, _context: Any) -> bytes:
+        return b""
+
+    pin(1)
+    server = grpc.aio.server()
+    taken: Any = grpc.unary_unary_rpc_method_handler(export)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(EXPORT, {"Export": taken}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    (directory / "port").write_text(str(port))
+    print("serving", flush=True)
+    await server.wait_for_termination()
 
 
 async def serve(directory: Path) -> None:
@@ -126,26 +172,31 @@ async def serve(directory: Path) -> None:
     handler = grpc.unary_unary_rpc_method_handler(
         echo, probe_pb2.UnaryRequest.FromString, probe_pb2.UnaryResponse.SerializeToString
     )
-    servers = []
-    for row, server in servers_of(load(directory / "node.json", NAME)).items():
-        server.add_registered_method_handlers(SERVICE, {"Unary": handler})
-        server.add_insecure_port(f"unix:{directory / row}")
-        await server.start()
-        servers.append(server)
-    print("serving", flush=True)
-    await asyncio.gather(*(server.wait_for_termination() for server in servers))
+    endpoint = f"127.0.0.1:{(directory / 'port').read_text()}"
+    async with exporting(NAME, Traces(endpoint, 1.0, BOUND)) as tracer:
+        rows = servers_of(load(directory / "node.json", NAME), tracer)
+        for row, server in rows.items():
+            server.add_registered_method_handlers(SERVICE, {"Unary": handler})
+            server.add_insecure_port(f"unix:{directory / row}")
+            await server.start()
+        print("serving", flush=True)
+        await asyncio.gather(*(server.wait_for_termination() for server in rows.values()))
 
 
-def servers_of(settings: Settings) -> dict[str, Any]:
+def servers_of(settings: Settings, tracer: Tracer) -> dict[str, Any]:
     """Return a server a row, which has no method yet."""
-    without = replace(settings, auth=None, rate_limit=None)
+    silent = replace(settings, log_level="warning")
+    guarded = replace(silent, rate_limit=None)
     return {
         "bare": grpc.aio.server(),
         "bare-again": grpc.aio.server(),
         "wrapped": make_server(settings, []),
-        "basic": make_server(settings, stages_of(without)),
-        "guarded": make_server(settings, stages_of(replace(settings, rate_limit=None))),
-        "whole": make_server(settings, stages_of(settings)),
+        "basic": make_server(settings, stages_of(replace(guarded, auth=None))),
+        "guarded": make_server(settings, stages_of(guarded)),
+        "limited": make_server(settings, stages_of(silent)),
+        "metered": make_server(settings, [CallMetrics(), *stages_of(silent)]),
+        "logged": make_server(settings, [CallMetrics(), *stages_of(settings)]),
+        "traced": make_server(settings, [Tracing(tracer), CallMetrics(), *stages_of(settings)]),
     }
 
 

@@ -6,7 +6,7 @@ import re
 from blackhole.conformance.v1 import driver_pb2
 from blackhole.identity.v1 import identity_pb2
 
-from .harness.collector import CLIENT, SERVER, Caller, Collector, Span
+from .harness.collector import Caller, Collector, drawn, side
 from .harness.company import Company
 from .harness.driver import SERVICE as DRIVER
 from .harness.identity import Identity
@@ -52,7 +52,7 @@ async def test_trc_3_a_call_across_services_is_one_trace(collector: Collector, n
     spans = await collector.arrived(caller.trace_id, 5)
     attach("trace.txt", lambda: drawn(spans, caller.span_id))
     expect(
-        sorted((span.service, span.method, _side(span)) for span in spans),
+        sorted((span.service, span.method, side(span)) for span in spans),
         equals=[
             ("identity", "ResolveDID", "answers"),
             ("ledger", "Append", "answers"),
@@ -128,26 +128,6 @@ async def test_flow_3_what_a_caller_gives_goes_along(collector: Collector, node:
     expect(_entries(told), equals=_entries([BAGGAGE]), what="baggage")
     expect(arrival.timeout is not None, equals=True, what="whether it has a deadline")
     expect(arrival.timeout, at_most=DEADLINE, what="seconds that it has, of those of the upload")
-
-
-def drawn(spans: list[Span], parent_id: str, depth: int = 0) -> str:
-    """Return a trace as a tree, a line a span, with milliseconds from its start."""
-    first = min(span.began for span in spans)
-    lines = []
-    for span in sorted(spans, key=lambda span: span.began):
-        if span.parent_id == parent_id:
-            begin, end = ((moment - first) * 1000 for moment in (span.began, span.ended))
-            told = f"{'  ' * depth}{span.service} {_side(span)} {span.method}"
-            lines.append(f"{told:50} {begin:8.2f} ms {end:8.2f} ms")
-            if below := drawn(spans, span.span_id, depth + 1):
-                lines.append(below)
-    return "\n".join(lines)
-
-
-def _side(span: Span) -> str:
-    if span.kind not in (SERVER, CLIENT):
-        return f"kind {span.kind}"
-    return "answers" if span.kind == SERVER else "calls"
 
 
 def _entries(values: list[str]) -> list[str]:

@@ -173,12 +173,12 @@ async def until(
         if value:
             return value
         over = time.monotonic() - begin - bound - JITTER.seconds
-        if over > 0 and over > min(_kept_waiting(begin), bound * _PATIENCE):
+        if over > 0 and over > min(kept_waiting(begin), bound * _PATIENCE):
             late(what, bound=bound, since=begin, seen=seen)
         await asyncio.sleep(every)
 
 
-def _kept_waiting(since: float) -> float:
+def kept_waiting(since: float) -> float:
     """Return the seconds that the host kept suite and implementation waiting for a CPU.
 
     They are no part of a bound. Each waits for the other: many short waits are one long one.

@@ -172,6 +172,27 @@ class Caller:
         return [("traceparent", f"00-{self.trace_id}-{self.span_id}-01")]
 
 
+def drawn(spans: list[Span], parent_id: str, depth: int = 0) -> str:
+    """Return a trace as a tree, a line a span, with milliseconds from its start."""
+    first = min(span.began for span in spans)
+    lines = []
+    for span in sorted(spans, key=lambda span: span.began):
+        if span.parent_id == parent_id:
+            begin, end = ((moment - first) * 1000 for moment in (span.began, span.ended))
+            told = f"{'  ' * depth}{span.service} {side(span)} {span.method}"
+            lines.append(f"{told:50} {begin:8.2f} ms {end:8.2f} ms")
+            if below := drawn(spans, span.span_id, depth + 1):
+                lines.append(below)
+    return "\n".join(lines)
+
+
+def side(span: Span) -> str:
+    """Return in a word which side of a call a span is."""
+    if span.kind not in (SERVER, CLIENT):
+        return f"kind {span.kind}"
+    return "answers" if span.kind == SERVER else "calls"
+
+
 def _span(service: str, span: Any) -> Span:
     return Span(
         service=service,

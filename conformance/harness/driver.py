@@ -20,7 +20,7 @@ from blackhole.conformance.v1 import driver_pb2 as pb
 from . import bounds
 from .bounds import until
 from .calls import Answer, Channel, Metadata
-from .judging import NonConformance, expect
+from .judging import NonConformance, expect, inconclusive
 from .outcomes import Outcome, call_request, outcome_of
 from .peer import Peer
 from .processes import Process
@@ -174,7 +174,7 @@ class Driver(ServedProcess):
         Raises:
             NonConformance: it does not.
         """
-        name = f"alive{next(_numbers)}"
+        name, begin = f"alive{next(_numbers)}", time.monotonic()
         async with Peer(self.path.with_name(f"{name}.sock")) as peer:
             await self.finds(name)
             # Bounded by its own deadline alone, whatever the driver is configured to.
@@ -182,11 +182,21 @@ class Driver(ServedProcess):
                 name, b"still serves", method="SERVER_STREAM", timeout=bounds.DEADLINE
             )
             seen = [arrival.payloads for arrival in peer.arrivals]
+        kept = bounds.kept_waiting(begin)
+        if outcome.code == "UNAVAILABLE" and kept > self._connect_timeout:
+            inconclusive(
+                f"no connection came about in {self._connect_timeout:g} s, but suite and"
+                f" implementation waited {kept:.1f} s for a CPU"
+            )
         expect(
             (outcome.code, outcome.payloads, seen[-1:]),
             equals=("OK", (b"still serves",), [(b"still serves",)]),
             what="still serves: outcome of a call, and what the peer got",
         )
+
+    @property
+    def _connect_timeout(self) -> float:
+        return seconds(self.settings.get("pool", {}).get("connect_timeout", "5s"))
 
     @property
     def _default_timeout(self) -> float:

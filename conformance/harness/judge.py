@@ -4,7 +4,9 @@ A pytest plugin. Its verdicts travel with the test reports, from the process tha
 ran a test to the one that reports (`reporting`).
 """
 
+import os
 import re
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from . import evidence, judging
+from . import bounds, evidence, judging
 from .failure_text import failure
 from .implementation import Implementation
 from .judging import Inconclusive, NonConformance, NotRun, Untestable
 from .places import SPECIFICATION
 from .requirements import Requirement, SpecificationError, load
+from .starvation import waited
 from .verdicts import Verdict, of_test, worst
 
 IMPLEMENTATION = pytest.StashKey[Implementation]()
@@ -37,6 +40,10 @@ _REQUIREMENTS = pytest.StashKey[dict[str, Requirement]]()
 _OWN = pytest.StashKey[Requirement]()
 _PRESET = pytest.StashKey[tuple[Verdict, str]]()
 _SAID = pytest.StashKey["_Said"]()
+
+STALLED = 1.0
+"""Seconds without a turn for the suite after which a failure is not believed: whatever waits for
+one of its peers, or for a fact that it looks at, has waited for so long."""
 
 _DOCSTRING = re.compile(r"(?P<id>[A-Z]+-\d+): \S")
 _TYPES: dict[type[BaseException], Verdict] = {
@@ -62,6 +69,10 @@ class _Said:
     """What was said of one test so far."""
 
     story: judging.Story
+    began: float
+    """On the monotonic clock."""
+    waited: float
+    """Seconds that the threads of this process had waited for a CPU by then."""
     verdicts: list[Verdict] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -165,7 +176,7 @@ def _preset(config: pytest.Config, requirement: Requirement) -> tuple[Verdict, s
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin the test's story; skip the body where the verdict is known."""
-    item.stash[_SAID] = _Said(judging.begin())
+    item.stash[_SAID] = _Said(judging.begin(), time.monotonic(), waited(os.getpid()))
     if _PRESET in item.stash:
         raise _Preset(item.stash[_PRESET][1])
 
@@ -179,7 +190,7 @@ def pytest_runtest_makereport(
     said = item.stash[_SAID]
     said.seconds += report.duration
     if call.excinfo is not None:
-        verdict, error = _classify(item, call.excinfo.value, call.when)
+        verdict, error = _believed(*_classify(item, call.excinfo.value, call.when), said)
         verdict = of_test(verdict, item.stash[_OWN].level)
         said.verdicts.append(verdict)
         said.reasons.append(str(error) or type(error).__name__)
@@ -250,6 +261,17 @@ def _classify(item: pytest.Item, error: BaseException, when: str) -> tuple[Verdi
                 built_on = when == "setup" and verdict is Verdict.FAIL
                 return (Verdict.UNTESTABLE if built_on else verdict), one
     return Verdict.HARNESS_ERROR, error
+
+
+def _believed(verdict: Verdict, error: BaseException, said: _Said) -> tuple[Verdict, BaseException]:
+    """Return a verdict; where the host kept the suite from its part a failure is none."""
+    stall = bounds.JITTER.worst(said.began)
+    starved = waited(os.getpid()) - said.waited
+    # A stall of which it did not wait for a CPU is its own doing: it looked for a smaller example.
+    if verdict is not Verdict.FAIL or stall < STALLED or starved < stall / 2:
+        return verdict, error
+    told = f"the host kept the suite from running for {stall:.1f} s meanwhile; seen: {error}"
+    return Verdict.INCONCLUSIVE, Inconclusive(told)
 
 
 def _unpacked(error: BaseException) -> list[BaseException]:

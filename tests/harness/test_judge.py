@@ -234,3 +234,27 @@ def test_three_processes_judge_unless_told_otherwise(judge_suite: Judge) -> None
     judged = judge_suite(source, {"PASS-1": MUST}, processes=())
 
     assert judged.verdicts == {"PASS-1": "PASS"}, judged.output
+
+
+@pytest.mark.parametrize(
+    ("stall", "starved", "verdict"),
+    [(3.0, 2.0, "INCONCLUSIVE"), (3.0, 1.0, "FAIL"), (0.9, 0.9, "FAIL")],
+)
+def test_a_failure_of_a_suite_that_was_kept_from_its_part_is_none(
+    judge_suite: Judge, stall: float, starved: float, verdict: str
+) -> None:
+    body = (
+        "from conformance.harness import bounds, judge\n"
+        f"    bounds.JITTER.worst = lambda *_: {stall}\n"
+        f"    judge.waited = lambda pid: 1e9 + {starved}\n"
+        "    request.node.stash[judge._SAID].waited = 1e9\n"
+        "    expect(1, equals=2, what='x')"
+    )
+    source = _test("LATE-1", body, "").replace("(f_late_1)", "(f_late_1, request)")
+
+    judged = judge_suite(source, {"LATE-1": MUST})
+
+    assert judged.verdicts == {"LATE-1": verdict}
+    reason = judged.report["requirements"]["LATE-1"]["reason"]
+    assert "x: expected 2, observed 1" in reason
+    assert ("kept the suite from running for 3.0 s" in reason) == (verdict == "INCONCLUSIVE")

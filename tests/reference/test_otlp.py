@@ -22,7 +22,7 @@ class Keeper(SpanExporter):
     """Keeps what is exported; while it is told to, it takes its time."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self.methods: list[str] = []
         self.entered = threading.Event()
         self.free = threading.Event()
         self.free.set()
@@ -30,7 +30,7 @@ class Keeper(SpanExporter):
     def export(self, spans: Sequence[Any]) -> SpanExportResult:
         self.entered.set()
         self.free.wait(SOON)
-        self.names += [span.name for span in spans]
+        self.methods += [one.span.method for one in spans]
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -46,21 +46,21 @@ def _spans(export: Export, *methods: str) -> None:
 async def test_spans_leave_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "DELAY", 1)
     keeper = Keeper()
-    export = Export("s", keeper)
+    export = Export(keeper)
     _spans(export, "/a.B/C")
     assert await asyncio.to_thread(keeper.entered.wait, SOON)
     await export.close(SOON)
 
-    assert keeper.names == ["a.B/C"]
+    assert keeper.methods == ["/a.B/C"]
 
 
 async def test_the_last_leave_at_the_end() -> None:
     keeper = Keeper()
-    export = Export("s", keeper)
+    export = Export(keeper)
     _spans(export, *(f"/a.B/{number}" for number in range(1000)))
     await export.close(SOON)
 
-    assert keeper.names == [f"a.B/{number}" for number in range(1000)]
+    assert keeper.methods == [f"/a.B/{number}" for number in range(1000)]
 
 
 async def test_what_finds_no_room_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,19 +69,19 @@ async def test_what_finds_no_room_is_dropped_and_counted(monkeypatch: pytest.Mon
     keeper = Keeper()
     keeper.free.clear()
     with capture_logs() as lines:
-        export = Export("s", keeper)
+        export = Export(keeper)
         _spans(export, *(f"/a.B/{number}" for number in range(9)))
         keeper.free.set()
         await export.close(SOON)
 
-    assert len(keeper.names) == 3
+    assert len(keeper.methods) == 3
     assert sum(line["dropped"] for line in lines) == 6
 
 
 async def test_the_end_waits_no_longer_than_it_may() -> None:
     keeper = Keeper()
     keeper.free.clear()
-    export = Export("s", keeper)
+    export = Export(keeper)
     _spans(export, "/a.B/C")
     begin = time.monotonic()
     await export.close(0.05)

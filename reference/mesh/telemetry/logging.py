@@ -8,10 +8,10 @@ queue full are counted, and the count is told as soon as there is room.
 import json
 import logging as stdlib
 import os
-import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,8 +27,12 @@ import structlog  # noqa: E402
 if _HIDDEN:
     del _MODULES["rich"]
 
-CAPACITY = 1000
-"""Lines that wait for a slow reader at most."""
+CAPACITY = 10_000
+"""Lines that wait for a slow reader at most: the calls of a second, or 2 MB."""
+
+GATHER = 0.01
+"""Seconds in which lines gather that are written together: for each alone the thread that writes
+them would be woken, which takes a third of a call."""
 
 Line = str | Callable[[], str]
 """A line, or what makes it."""
@@ -43,52 +47,67 @@ class LineWriter:
     def __init__(self, descriptor: int) -> None:
         """Start the thread that writes to `descriptor`."""
         self._descriptor = descriptor
-        self._lines: queue.Queue[Line] = queue.Queue(CAPACITY)
+        self._lines: deque[Line] = deque()
         self._dropped = 0
+        self._wanted = threading.Event()
+        """Set where a line waits that the thread does not know of."""
+        self._hurried = threading.Event()
+        """Set while somebody waits for the lines to leave."""
+        self._writing = False
+        """Whether some have been taken and not been written."""
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def __repr__(self) -> str:
         """Show how many lines wait, and how many were dropped."""
-        return f"LineWriter(waiting={self._lines.qsize()}, dropped={self._dropped})"
+        return f"LineWriter(waiting={len(self._lines)}, dropped={self._dropped})"
 
     def msg(self, message: Line) -> None:
         """Take a line, or what makes it when its turn comes; structlog calls this."""
-        try:
-            self._lines.put_nowait(message)
-        except queue.Full:
+        if len(self._lines) >= CAPACITY:
             self._dropped += 1
+            return
+        self._lines.append(message)
+        # Waking the thread costs a call more than all else that its line does.
+        if not self._wanted.is_set():
+            self._wanted.set()
 
     debug = info = warning = error = msg
 
     def flush(self, seconds: float = FLUSH) -> None:
         """Wait for the lines to leave, no longer than `seconds`."""
         end = time.monotonic() + seconds
-        while self._lines.unfinished_tasks and time.monotonic() < end:
+        self._hurried.set()
+        while self.waits and time.monotonic() < end:
             time.sleep(0.001)
+        self._hurried.clear()
+
+    @property
+    def waits(self) -> bool:
+        """Whether any line has not left."""
+        return bool(self._lines) or self._writing
 
     def _write(self) -> None:
         while True:
-            lines = self._waiting()
-            taken = len(lines)
+            self._wanted.wait()
+            self._hurried.wait(GATHER)
+            self._wanted.clear()
+            # Said before the first is taken: `waits` is never wrong.
+            self._writing = True
+            lines = self._taken()
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 lines.append(f'{{"level": "warning", "message": "{dropped} lines were dropped"}}')
             with suppress(OSError):  # Nobody is there to be told.
                 made = (line if isinstance(line, str) else line() for line in lines)
                 write_all(self._descriptor, "".join(f"{line}\n" for line in made).encode())
-            for _ in range(taken):
-                self._lines.task_done()
+            self._writing = False
 
-    def _waiting(self) -> list[Line]:
-        """Wait for a line, and return all that wait.
-
-        This thread has its turn once in 5 ms while another computes: one line a turn is not
-        enough for the audit of a large batch.
-        """
-        lines = [self._lines.get()]
-        with suppress(queue.Empty):
+    def _taken(self) -> list[Line]:
+        """Return all lines that wait."""
+        lines: list[Line] = []
+        with suppress(IndexError):
             while True:
-                lines.append(self._lines.get_nowait())
+                lines.append(self._lines.popleft())
         return lines
 
 
