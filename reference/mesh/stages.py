@@ -4,12 +4,11 @@ import time
 from typing import Any
 
 import grpc
-from structlog.contextvars import bind_contextvars
 
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
 from .telemetry.logging import later
-from .telemetry.tracing import Tracer
+from .telemetry.tracing import Tracer, current_trace
 
 
 class Stage:
@@ -65,8 +64,7 @@ class Tracing(Stage):
     def admit(self, call: Call, _authorization: Authorization) -> None:
         """Begin the span."""
         call.span = self._tracer.answers(call.method, call.carried)
-        # Whatever is logged for this call's sake bears it too (LOG-5).
-        bind_contextvars(trace_id=call.span.trace_id)
+        current_trace.set(call.span.trace_id)
 
     def done(self, call: Call) -> None:
         """End it."""

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
-from structlog.contextvars import get_contextvars
 
 from reference.mesh.calls import Call, arrived, begin, current_call
 from reference.mesh.hops import Hop, without_own
 from reference.mesh.stages import Tracing
 from reference.mesh.telemetry.otlp import add_to
 from reference.mesh.telemetry.propagation import Parent, parent_of, traceparent
-from reference.mesh.telemetry.tracing import Span, Tracer, onward, use
+from reference.mesh.telemetry.tracing import Span, Tracer, current_trace, onward, use
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -176,7 +175,7 @@ def test_the_stage_spans_a_call_and_its_log() -> None:
     (span,) = spans
     assert call.span is span
     assert call.carried == (*PARENT, ("baggage", "k=v"))
-    assert get_contextvars()["trace_id"] == TRACE
+    assert current_trace.get() == TRACE
     assert current_call() is not call
     stage.done(Call("/a.B/C", "id"))
     assert spans == [span]

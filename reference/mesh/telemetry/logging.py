@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from .tracing import current_trace
+
 # The renderer for people, which no log of ours uses, imports `rich` where that is installed: a
 # quarter of a process's start.
 _MODULES: dict[str, Any] = sys.modules
@@ -150,6 +152,7 @@ def configure(*, service: str = "", level: str = "info") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
@@ -162,6 +165,13 @@ def configure(*, service: str = "", level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _with_trace(_logger: Any, _method: str, fields: Any) -> Any:
+    """Let what is logged for a traced call's sake bear its trace (LOG-5); structlog calls this."""
+    if trace_id := current_trace.get():
+        fields["trace_id"] = trace_id
+    return fields
 
 
 class Libraries(stdlib.Handler):

@@ -5,11 +5,12 @@ known when a call ends is kept here, and made one when it is exported.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from secrets import token_hex
 
-from .propagation import CARRIED, TRACEPARENT, TRACESTATE, Pair, parent_of, traceparent
+from .propagation import TRACEPARENT, TRACESTATE, Pair, parent_of, traceparent
 
 OK = "OK"
 
@@ -51,17 +52,17 @@ class Tracer:
         self._export = export
         self._below = round(ratio * (1 << 64))
 
-    def answers(self, method: str, carried: Iterable[Pair]) -> Span:
+    def answers(self, method: str, carried: Sequence[Pair]) -> Span:
         """Begin the span of a call that is answered: the caller's trace goes on, or one begins."""
-        parent = parent_of(carried)
+        parent = parent_of(carried) if carried else None
         if parent is None:
-            return self._begin(method, token_hex(16), "", "", server=True)
+            return self._begin(method, "", "", "", server=True)
         return self._begin(method, parent.trace_id, parent.span_id, parent.state, server=True)
 
     def calls(self, method: str, within: Span | None) -> Span:
         """Begin the span of a call to another service, within that of the call that is answered."""
         if within is None:
-            return self._begin(method, token_hex(16), "", "", server=False)
+            return self._begin(method, "", "", "", server=False)
         return self._begin(method, within.trace_id, within.span_id, within.state, server=False)
 
     def end(self, span: Span, code: str) -> None:
@@ -74,11 +75,14 @@ class Tracer:
     def _begin(
         self, method: str, trace_id: str, parent_id: str, state: str, *, server: bool
     ) -> Span:
+        # One random number for both IDs: asking for it takes longer than all else here.
+        digits = token_hex(24)
+        trace_id = trace_id or digits[:32]
         return Span(
             method=method,
             server=server,
             trace_id=trace_id,
-            span_id=token_hex(8),
+            span_id=digits[32:],
             parent_id=parent_id,
             state=state,
             sampled=int(trace_id[16:], 16) < self._below,
@@ -87,13 +91,16 @@ class Tracer:
         )
 
 
-def onward(carried: Iterable[Pair], span: Span) -> tuple[Pair, ...]:
+def onward(carried: Sequence[Pair], span: Span) -> tuple[Pair, ...]:
     """Return what a call to another service carries, whose span this is."""
     parent = traceparent(span.trace_id, span.span_id, sampled=span.sampled)
     state = ((TRACESTATE, span.state),) if span.state else ()
     rest = (pair for pair in carried if pair[0] not in (TRACEPARENT, TRACESTATE))
     return ((TRACEPARENT, parent), *state, *rest)
 
+
+current_trace: ContextVar[str] = ContextVar("trace", default="")
+"""Trace ID of the call that this task answers; empty where it is not traced."""
 
 _current: Tracer | None = None
 
@@ -107,6 +114,3 @@ def use(tracer: Tracer | None) -> None:
 def tracer() -> Tracer | None:
     """Return the tracer of this process; None where it traces nothing."""
     return _current
-
-
-__all__ = ["CARRIED", "Span", "Tracer", "onward", "tracer", "use"]
