@@ -21,7 +21,7 @@ from .implementation import Implementation
 from .judging import Inconclusive, NonConformance, NotRun, Untestable
 from .places import SPECIFICATION
 from .requirements import Requirement, SpecificationError, load
-from .starvation import waited
+from .starvation import STARVATION, waited
 from .verdicts import Verdict, of_test, worst
 
 IMPLEMENTATION = pytest.StashKey[Implementation]()
@@ -42,8 +42,8 @@ _PRESET = pytest.StashKey[tuple[Verdict, str]]()
 _SAID = pytest.StashKey["_Said"]()
 
 STALLED = 1.0
-"""Seconds without a turn for the suite after which a failure is not believed: whatever waits for
-one of its peers, or for a fact that it looks at, has waited for so long."""
+"""Seconds without a turn for the suite, or for the implementation, after which a failure is not
+believed: whatever waits for the one or the other has waited for so long."""
 
 _DOCSTRING = re.compile(r"(?P<id>[A-Z]+-\d+): \S")
 _TYPES: dict[type[BaseException], Verdict] = {
@@ -264,14 +264,18 @@ def _classify(item: pytest.Item, error: BaseException, when: str) -> tuple[Verdi
 
 
 def _believed(verdict: Verdict, error: BaseException, said: _Said) -> tuple[Verdict, BaseException]:
-    """Return a verdict; where the host kept the suite from its part a failure is none."""
-    stall = bounds.JITTER.worst(said.began)
-    starved = waited(os.getpid()) - said.waited
-    # A stall of which it did not wait for a CPU is its own doing: it looked for a smaller example.
-    if verdict is not Verdict.FAIL or stall < STALLED or starved < stall / 2:
+    """Return a verdict; where the host kept either side from its part a failure is none."""
+    if verdict is not Verdict.FAIL:
         return verdict, error
-    told = f"the host kept the suite from running for {stall:.1f} s meanwhile; seen: {error}"
-    return Verdict.INCONCLUSIVE, Inconclusive(told)
+    stall, lasted = bounds.JITTER.worst(said.began), time.monotonic() - said.began
+    # A stall of which it did not wait for a CPU is its own doing: it looked for a smaller example.
+    if stall >= STALLED and waited(os.getpid()) - said.waited >= stall / 2:
+        told = f"the host kept the suite from running for {stall:.1f} s"
+    elif (starved := STARVATION.seconds()) >= max(STALLED, lasted / 2):
+        told = f"the implementation waited {starved:.1f} s for a CPU, in {lasted:.1f} s"
+    else:
+        return verdict, error
+    return Verdict.INCONCLUSIVE, Inconclusive(f"{told}; seen meanwhile: {error}")
 
 
 def _unpacked(error: BaseException) -> list[BaseException]:
