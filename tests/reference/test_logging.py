@@ -111,3 +111,28 @@ def test_renderers_for_people_are_not_imported() -> None:
     import rich  # noqa: PLC0415 - there is one to be imported
 
     assert (done.stdout, bool(rich)) == ("False\n", True)
+
+
+def test_what_libraries_log_is_json_too() -> None:
+    script = (
+        "import logging as stdlib\n"
+        "from reference.mesh.telemetry import logging\n"
+        "logging.configure(service='s', level='info')\n"
+        "stdlib.getLogger('a.library').warning('odd: %s', 'x\\ny')\n"
+        "try:\n"
+        "    raise ValueError('broken')\n"
+        "except ValueError:\n"
+        "    stdlib.getLogger('another').exception('it broke')\n"
+        "stdlib.getLogger('another').info('by the way')\n"
+        "logging.flush()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+
+    first, second = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (first["level"], first["message"]) == ("warning", "odd: x\ny")
+    assert (first["logger"], first["service"]) == ("a.library", "s")
+    assert (second["level"], second["message"]) == ("error", "it broke")
+    assert second["exception"] == "ValueError('broken')"
