@@ -86,6 +86,7 @@ async def test_trc_4_baggage_passes_on(collector: Collector, node: Node) -> None
             f"/{DRIVER}/Call", request, driver_pb2.CallResponse, metadata=carried
         )
         expect(answer.code, equals="OK", what="code of Driver.Call")
+        expect(len(peer.arrivals), at_least=1, what="calls of Probe that arrived at the peer")
         arrival = peer.arrivals[-1]
         told = [found for name, found in arrival.headers if name == "baggage"]
         expect(_entries(told), equals=_entries([value]), what="baggage of the call of Probe")
@@ -118,7 +119,9 @@ async def test_flow_3_what_a_caller_gives_goes_along(collector: Collector, node:
         answer = await upload.finish()
     expect(answer.code, equals="OK", what="code of the upload")
 
-    (arrival,) = [one for one in peer.arrivals if one.method == "ResolveDID"]
+    resolved = [one for one in peer.arrivals if one.method == "ResolveDID"]
+    expect(len(resolved), equals=1, what="calls of ResolveDID that arrived at the peer")
+    arrival = resolved[0]
     expect(arrival.header("x-request-id"), equals="suite-flow-3", what="request ID")
     parent = _PARENT.fullmatch(arrival.header("traceparent") or "")
     expect(parent and parent[1], equals=caller.trace_id, what="trace ID of `traceparent`")
