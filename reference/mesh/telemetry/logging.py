@@ -100,8 +100,7 @@ class LineWriter:
             if dropped:
                 lines.append(f'{{"level": "warning", "message": "{dropped} lines were dropped"}}')
             with suppress(OSError):  # Nobody is there to be told.
-                made = (line if isinstance(line, str) else line() for line in lines)
-                write_all(self._descriptor, "".join(f"{line}\n" for line in made).encode())
+                write_all(self._descriptor, "".join(map(made, lines)).encode(errors="replace"))
             self._writing = False
 
     def _taken(self) -> list[Line]:
@@ -111,6 +110,15 @@ class LineWriter:
             while True:
                 lines.append(self._lines.popleft())
         return lines
+
+
+def made(line: Line) -> str:
+    """Return a line as it is written; one that cannot be made must not end the log."""
+    try:
+        return f"{line if isinstance(line, str) else line()}\n"
+    except Exception as error:  # noqa: BLE001 - see above
+        told = {"level": "error", "message": "a line could not be made", "error": repr(error)}
+        return f"{json.dumps(told)}\n"
 
 
 def write_all(descriptor: int, data: bytes) -> None:
