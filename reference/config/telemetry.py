@@ -1,12 +1,12 @@
 """Settings of what a process tells of itself: where its metrics are served, and its traces go."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from blackhole.config.v1.config_pb2 import NodeConfig
 
 from .reading import ConfigError, given, positive_seconds
+from .tls import PORTS
 
 MetricsAddress = Path | tuple[str, int]
 """A Unix socket, or a host and a port."""
@@ -47,7 +47,7 @@ def telemetry(config: NodeConfig, name: str) -> Telemetry:
 def _traces(config: NodeConfig) -> Traces | None:
     section = config.telemetry
     ratio = float(given(section, "sample_ratio", 1.0))
-    if not 0 <= ratio <= 1 or math.isnan(ratio):
+    if not 0 <= ratio <= 1:  # NaN is not, either
         raise ConfigError(f"telemetry.sample_ratio: {ratio} is not from 0 to 1")
     timeout = positive_seconds(section, "telemetry", "flush_timeout", 5.0)
     if not section.otlp_endpoint:
@@ -80,6 +80,6 @@ def metrics_address(config: NodeConfig, name: str) -> MetricsAddress | None:
 def host_and_port(text: str) -> tuple[str, int] | None:
     """Return host and port of `host:port`; None where it is none."""
     host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= 65535:  # noqa: PLR2004
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) not in PORTS:
         return None
     return host.removeprefix("[").removesuffix("]"), int(port)

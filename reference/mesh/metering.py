@@ -1,7 +1,7 @@
 """The metrics of calls (document: Metrics Collection; MET-2 to MET-5).
 
 Each call is counted into plain numbers, and what a scraper reads is made of them when it asks:
-a hundredth of what the client library's own counters cost a call.
+a twentieth of what the client library's own counters cost a call.
 """
 
 import time

@@ -1,1 +1,1 @@
-"""Logs, and later metrics and traces."""
+"""What a process tells of itself: its log, what it measures, and its spans."""

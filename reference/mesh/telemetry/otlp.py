@@ -1,7 +1,7 @@
 """Spans on their way to the collector (document: InitTracing; TRC-1, TRC-7, TRC-8).
 
 The batches and their export are OpenTelemetry's own; what a span becomes is not: its way from a
-call to the message takes that library 90 us of the one thread that runs Python, and this one 8.
+call to the message takes that library ten times as long, of the one thread that runs Python.
 What waits is bounded, and what finds no room is dropped and counted: a collector that is slow, gone
 or was never there costs no call anything.
 """

@@ -1,10 +1,11 @@
 """The trace of a call and its baggage as they travel (W3C Trace Context, W3C Baggage).
 
-Read with one regular expression: the propagators of OpenTelemetry's own library take 20 us a call.
+Read with one regular expression, for what there is of each call: OpenTelemetry's own propagators
+make a context of it first.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TRACEPARENT = "traceparent"
@@ -35,7 +36,7 @@ class Parent:
     """Its `tracestate`."""
 
 
-def parent_of(carried: Iterable[Pair]) -> Parent | None:
+def parent_of(carried: Sequence[Pair]) -> Parent | None:
     """Return the span that a call continues; None where it brings none that is one (TRC-9)."""
     parents = [value for name, value in carried if name == TRACEPARENT]
     # Two of them are none: nobody knows which is meant.
