@@ -60,7 +60,8 @@ def test_a_full_pipe_stops_nobody_and_the_loss_is_told(pipe: tuple[int, int]) ->
 
     assert elapsed < 1
     told = next(line for line in content.decode().splitlines() if "dropped" in line)
-    assert json.loads(told)["level"] == "warning"
+    assert {"level": "warning", "service": ""}.items() <= json.loads(told).items()
+    assert "time" in json.loads(told)
 
 
 def test_a_closed_pipe_is_nobodys_trouble(pipe: tuple[int, int]) -> None:
@@ -136,3 +137,38 @@ def test_what_libraries_log_is_json_too() -> None:
     assert (first["logger"], first["service"]) == ("a.library", "s")
     assert (second["level"], second["message"]) == ("error", "it broke")
     assert second["exception"] == "ValueError('broken')"
+
+
+def test_a_line_that_cannot_be_made_is_told_and_the_next_ones_come(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LineWriter(writer)
+
+    def broken() -> str:
+        raise ValueError("odd")
+
+    log.info(broken)
+    log.info("\ud800")
+    log.info("next")
+    log.flush(5)
+
+    first, second, third = os.read(reader, 1 << 16).decode().splitlines()
+    assert json.loads(first)["message"] == "a line could not be made"
+    assert json.loads(first).keys() >= {"level", "time", "service", "error"}
+    assert (second, third) == ("?", "next")
+
+
+def test_the_least_level_is_that_of_libraries_too() -> None:
+    script = (
+        "import logging as stdlib\n"
+        "from reference.mesh.telemetry import logging\n"
+        "logging.configure(service='s', level='error')\n"
+        "stdlib.getLogger('a').warning('not said')\n"
+        "stdlib.getLogger('a').error('said')\n"
+        "logging.flush()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["said"]

@@ -98,7 +98,7 @@ class LineWriter:
             lines = self._taken()
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                lines.append(f'{{"level": "warning", "message": "{dropped} lines were dropped"}}')
+                lines.append(_line(time.time(), "warning", f"{dropped} lines were dropped", {}))
             with suppress(OSError):  # Nobody is there to be told.
                 write_all(self._descriptor, "".join(map(made, lines)).encode(errors="replace"))
             self._writing = False
@@ -117,8 +117,8 @@ def made(line: Line) -> str:
     try:
         return f"{line if isinstance(line, str) else line()}\n"
     except Exception as error:  # noqa: BLE001 - see above
-        told = {"level": "error", "message": "a line could not be made", "error": repr(error)}
-        return f"{json.dumps(told)}\n"
+        told = {"error": repr(error)}
+        return f"{_line(time.time(), 'error', 'a line could not be made', told)}\n"
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -155,8 +155,9 @@ def configure(*, service: str = "", level: str = "info") -> None:
     _service = service
     if _writer is None:
         _writer = LineWriter(2)
-        stdlib.getLogger().addHandler(Libraries())
+        stdlib.getLogger().addHandler(_libraries)
         withhold_metadata()
+    _libraries.setLevel(level.upper())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -192,6 +193,9 @@ class Libraries(stdlib.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = repr(record.exc_info[1])
         later(level, record.getMessage(), fields)
+
+
+_libraries = Libraries()
 
 
 def withhold_metadata() -> None:
