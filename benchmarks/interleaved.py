@@ -1,9 +1,10 @@
 """Arms measured side by side, so that what disturbs one disturbs all of them."""
 
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .series import Series, Spread
 
 BLOCK = 5
 """Calls of one arm in a row, of which the first is not counted: it pays for the change. With
@@ -11,27 +12,8 @@ longer blocks an arm against itself varies by 5 % instead of 1 %; one by one hid
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """The median over the repetitions, and their range."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Return that of some values."""
-        return cls(statistics.median(values), min(values), max(values))
-
-    def text(self, digits: int) -> str:
-        """Return it in words."""
-        median, least, most = (f"{x:.{digits}f}" for x in (self.median, self.least, self.most))
-        return f"{median} ({least}-{most})"
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
-    """One arm."""
+    """One arm, over several repetitions."""
 
     micros: Spread
     """Of one call: the spread of the repetitions' medians."""
@@ -44,42 +26,89 @@ class Measured:
 def measure(
     arms: Mapping[str, Callable[[], object]], *, repetitions: int, blocks: int
 ) -> dict[str, Measured]:
-    """Measure what one call of each arm takes.
+    """Measure what one call of each arm takes, several times over.
 
     Args:
-        arms: by name; the first one is what the others are compared with.
+        arms: by name, as of `interleave`; the others are compared with the first one.
         repetitions: each is one median an arm.
-        blocks: of each arm in a repetition; the order of the arms is turned round each time.
+        blocks: of each arm in a repetition.
     """
-    names = list(arms)
-    medians: dict[str, list[float]] = {name: [] for name in names}
-    tails: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(repetitions):
-        times: dict[str, list[int]] = {name: [] for name in names}
-        for block in range(blocks):
-            for name in names if block % 2 else reversed(names):
-                times[name] += _block(arms[name])
-        for name in names:
-            medians[name].append(statistics.median(times[name]) / 1000)
-            tails[name].append(statistics.quantiles(times[name], n=100)[98] / 1000)
+    rounds = [interleave(arms, blocks=blocks) for _ in range(repetitions)]
+    base = next(iter(arms))
     return {
         name: Measured(
-            Spread.of(medians[name]),
-            _ratio(medians[name], medians[names[0]]),
-            _ratio(tails[name], tails[names[0]]),
+            Spread.of([one[name].median * 1e6 for one in rounds]),
+            Spread.of([one[name].median / one[base].median for one in rounds]),
+            Spread.of([one[name].tail / one[base].tail for one in rounds]),
         )
-        for name in names
+        for name in arms
     }
 
 
-def _ratio(values: Sequence[float], first: Sequence[float]) -> Spread:
-    return Spread.of([one / base for one, base in zip(values, first, strict=True)])
+def interleave(
+    arms: Mapping[str, Callable[[], object]], *, blocks: int, block: int = BLOCK
+) -> dict[str, Series]:
+    """Measure calls of each arm in turn.
+
+    Args:
+        arms: by name. What a call returns is called itself, if it can be, once the clock has
+            stopped: to take back what was done, say.
+        blocks: of each arm; the order of the arms is turned round each time.
+        block: calls in a row; the first is not counted, unless there is but one.
+    """
+    books = {name: _Book() for name in arms}
+    for name in _order(list(arms), blocks):
+        with_cpu = time.process_time()
+        books[name].add(_block(arms[name], block), time.process_time() - with_cpu)
+    return {name: book.series() for name, book in books.items()}
 
 
-def _block(call: Callable[[], object]) -> list[int]:
+async def interleave_async(
+    arms: Mapping[str, Callable[[], Awaitable[object]]], *, blocks: int, block: int = 1
+) -> dict[str, Series]:
+    """Measure like `interleave` what is awaited: bursts of many calls at once, say."""
+    books = {name: _Book() for name in arms}
+    for name in _order(list(arms), blocks):
+        with_cpu = time.process_time()
+        times = []
+        for _ in range(block):
+            started = time.perf_counter()
+            undo = await arms[name]()
+            times.append(time.perf_counter() - started)
+            if callable(undo):
+                await undo()
+        books[name].add(times, time.process_time() - with_cpu)
+    return {name: book.series() for name, book in books.items()}
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is noted of one arm."""
+
+    blocks: list[tuple[float, ...]] = field(default_factory=list)
+    calls: int = 0
+    cpu: float = 0.0
+
+    def add(self, times: Sequence[float], cpu: float) -> None:
+        self.blocks.append(tuple(times[1:] or times))
+        self.calls += len(times)
+        self.cpu += cpu
+
+    def series(self) -> Series:
+        return Series(tuple(self.blocks), self.cpu / self.calls)
+
+
+def _order(names: Sequence[str], blocks: int) -> Iterator[str]:
+    for number in range(blocks):
+        yield from names if number % 2 else reversed(names)
+
+
+def _block(call: Callable[[], object], calls: int) -> list[float]:
     times = []
-    for _ in range(BLOCK):
-        started = time.perf_counter_ns()
-        call()
-        times.append(time.perf_counter_ns() - started)
-    return times[1:]
+    for _ in range(calls):
+        started = time.perf_counter()
+        undo = call()
+        times.append(time.perf_counter() - started)
+        if callable(undo):
+            undo()
+    return times

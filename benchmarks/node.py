@@ -15,7 +15,7 @@ import grpc
 from blackhole.orchestrator.v1 import orchestrator_pb2 as pb
 from blackhole.orchestrator.v1 import orchestrator_pb2_grpc
 
-from .interleaved import Spread
+from .series import Spread
 
 BOUND = 60.0
 """Seconds in which whatever is waited for happens, or something is broken."""

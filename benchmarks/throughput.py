@@ -30,8 +30,9 @@ from reference.config.service import load
 from reference.mesh import server
 from reference.services.storage.process import DOWNLOAD_CHUNK, opened
 
-from .interleaved import Spread, measure
+from .interleaved import measure
 from .pipeline_cost import pin
+from .series import Spread
 
 MIB = 1 << 20
 
