@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -37,6 +37,7 @@ class Load:
     request: bytes
     answer: int
     """Bytes of the answer's message, by which a refusal is told from it."""
+    metadata: Sequence[tuple[str, str]] = ()
 
     def burst(self, directory: Path, callers: int) -> Callable[[], Awaitable[None]]:
         """Return what makes CALLS calls on one connection, so many at once.
@@ -51,6 +52,7 @@ class Load:
             *(self.program, "-n", str(self.CALLS), "-c", "1", "-m", str(callers)),
             *("-B", f"unix:{self.socket}", "-d", str(body)),
             *("-H", "content-type: application/grpc", "-H", "te: trailers"),
+            *(word for name, value in self.metadata for word in ("-H", f"{name}: {value}")),
             f"http://localhost{self.method}",
         )
 

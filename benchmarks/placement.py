@@ -48,5 +48,12 @@ class Placement:
                 os.sched_setaffinity(int(thread.name), cpus)
 
 
+def pin(number: int) -> None:
+    """Keep this process on one CPU, if there are two."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) > 1:
+        os.sched_setaffinity(0, {cpus[number]})
+
+
 def _named(cpus: set[int]) -> str:
     return ", ".join(str(cpu) for cpu in sorted(cpus))

@@ -79,6 +79,11 @@ class MeasuredNode:
             addresses[TLS] = self.node.remotes[kind.NAME].address()
         return Served(service, addresses)
 
+    def is_reference(self) -> None:
+        """Do not run a test of the reference's own parts, where something else is measured."""
+        if "reference" not in self.implementation.command:
+            pytest.skip("NOT RUN: this is about the reference's own parts")
+
     def beside(self) -> "MeasuredNode":
         """Return another node of the same implementation."""
         return MeasuredNode(self.implementation, self._workdir, self._placement)

@@ -28,8 +28,7 @@ async def test_mesh_client(
     arm: str, node: MeasuredNode, floors: Floors, question: Question
 ) -> None:
     """A unary call by discovery, pool, breaker, retry and default deadline, to a bare server."""
-    if node.implementation.language != "Python" or "reference" not in node.implementation.command:
-        pytest.skip("NOT RUN: this is about the reference's own client")
+    node.is_reference()
     case = Case("mesh client", "64B", bytes=len(PAYLOAD))
     settings = client(NodeConfig(socket_dir=str(floors.directory)))
     async with AsyncExitStack() as stack:

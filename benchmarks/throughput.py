@@ -31,7 +31,7 @@ from reference.mesh import server
 from reference.services.storage.process import DOWNLOAD_CHUNK, opened
 
 from .interleaved import measure
-from .pipeline_cost import pin
+from .placement import pin
 from .series import Spread
 
 MIB = 1 << 20
