@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import grpc
 
 from .telemetry.propagation import CARRIED, Pair
-from .telemetry.tracing import Span
+from .telemetry.tracing import Span, answered
 
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
@@ -56,13 +55,14 @@ class Call:
 NO_CALL = Call(method="", request_id="")
 """Stands for the call where there is none: what a process does by itself."""
 
-_current: ContextVar[Call] = ContextVar("call", default=NO_CALL)
-
-begin = _current.set
+begin = answered.set
 """Make a call the current one of this task."""
 
-current_call = _current.get
-"""Return the call that this task answers."""
+
+def current_call() -> Call:
+    """Return the call that this task answers."""
+    call: Call = answered.get(NO_CALL)
+    return call
 
 
 class HandlerContext:

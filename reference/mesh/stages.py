@@ -8,7 +8,7 @@ import grpc
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
 from .telemetry.logging import later
-from .telemetry.tracing import Tracer, current_trace
+from .telemetry.tracing import Tracer
 
 
 class Stage:
@@ -64,7 +64,6 @@ class Tracing(Stage):
     def admit(self, call: Call, _authorization: Authorization) -> None:
         """Begin the span."""
         call.span = self._tracer.answers(call.method, call.carried)
-        current_trace.set(call.span.trace_id)
 
     def done(self, call: Call) -> None:
         """End it."""

@@ -175,7 +175,7 @@ def test_the_stage_spans_a_call_and_its_log() -> None:
     (span,) = spans
     assert call.span is span
     assert call.carried == (*PARENT, ("baggage", "k=v"))
-    assert current_trace.get() == TRACE
+    assert current_trace() == TRACE
     assert current_call() is not call
     stage.done(Call("/a.B/C", "id"))
     assert spans == [span]

@@ -179,7 +179,7 @@ def configure(*, service: str = "", level: str = "info") -> None:
 
 def _with_trace(_logger: Any, _method: str, fields: Any) -> Any:
     """Let what is logged for a traced call's sake bear its trace (LOG-5); structlog calls this."""
-    if trace_id := current_trace.get():
+    if trace_id := current_trace():
         fields["trace_id"] = trace_id
     return fields
 

@@ -4,15 +4,20 @@ A span of OpenTelemetry's own library takes 75 us of a call, of which making it 
 known when a call ends is kept here, and made one when it is exported.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits
+from time import monotonic_ns as clock_ns
+from time import time_ns
+from typing import Any, Protocol
 
 from .propagation import TRACEPARENT, TRACESTATE, Pair, parent_of, traceparent
 
 OK = "OK"
+
+EVERY = 1 << 64
+"""No trace ID's lower half is as much."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,44 +55,42 @@ class Tracer:
     def __init__(self, export: Callable[[Span], None], ratio: float = 1.0) -> None:
         """Begin with no span."""
         self._export = export
-        self._below = round(ratio * (1 << 64))
+        self._below = round(ratio * EVERY)
 
     def answers(self, method: str, carried: Sequence[Pair]) -> Span:
         """Begin the span of a call that is answered: the caller's trace goes on, or one begins."""
         parent = parent_of(carried) if carried else None
         if parent is None:
-            return self._begin(method, "", "", "", server=True)
-        return self._begin(method, parent.trace_id, parent.span_id, parent.state, server=True)
+            return self._begin(method, True)
+        return self._begin(method, True, parent.trace_id, parent.span_id, parent.state)
 
     def calls(self, method: str, within: Span | None) -> Span:
         """Begin the span of a call to another service, within that of the call that is answered."""
         if within is None:
-            return self._begin(method, "", "", "", server=False)
-        return self._begin(method, within.trace_id, within.span_id, within.state, server=False)
+            return self._begin(method, False)
+        return self._begin(method, False, within.trace_id, within.span_id, within.state)
 
     def end(self, span: Span, code: str) -> None:
         """End a span, with the name of a status code."""
         span.code = code
-        span.ended = span.began + time.monotonic_ns() - span.clock
+        span.ended = span.began + clock_ns() - span.clock
         if span.sampled:
             self._export(span)
 
     def _begin(
-        self, method: str, trace_id: str, parent_id: str, state: str, *, server: bool
+        self,
+        method: str,
+        server: bool,  # noqa: FBT001 - as above
+        trace_id: str = "",
+        parent_id: str = "",
+        state: str = "",
     ) -> Span:
         # One random number for both IDs; no secret: nothing is asked of the kernel.
         digits = f"{getrandbits(192):048x}"
         trace_id = trace_id or digits[:32]
+        sampled = self._below == EVERY or int(trace_id[16:], 16) < self._below
         return Span(
-            method=method,
-            server=server,
-            trace_id=trace_id,
-            span_id=digits[32:],
-            parent_id=parent_id,
-            state=state,
-            sampled=int(trace_id[16:], 16) < self._below,
-            began=time.time_ns(),
-            clock=time.monotonic_ns(),
+            method, server, trace_id, digits[32:], parent_id, state, sampled, time_ns(), clock_ns()
         )
 
 
@@ -99,8 +102,24 @@ def onward(carried: Sequence[Pair], span: Span) -> tuple[Pair, ...]:
     return ((TRACEPARENT, parent), *state, *rest)
 
 
-current_trace: ContextVar[str] = ContextVar("trace", default="")
-"""Trace ID of the call that this task answers; empty where it is not traced."""
+class Traced(Protocol):
+    """What may have a span."""
+
+    @property
+    def span(self) -> Span | None:
+        """None: it is not traced."""
+
+
+answered: ContextVar[Any] = ContextVar("call")
+"""The call that this task answers, if it answers one: a second variable beside it, for its trace
+alone, would take a fortieth of a call."""
+
+
+def current_trace() -> str:
+    """Return the trace ID of the call that this task answers; empty where it is not traced."""
+    call: Traced | None = answered.get(None)
+    return "" if call is None or call.span is None else call.span.trace_id
+
 
 _current: Tracer | None = None
 
