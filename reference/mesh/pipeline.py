@@ -92,19 +92,21 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> Any:
         del method
-        kinds = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
-            (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
-            (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
-        }
-        make, behaviour = kinds[handler.request_streaming, handler.response_streaming]
+        behaviour = {
+            (False, False): handler.unary_unary,
+            (False, True): handler.unary_stream,
+            (True, False): handler.stream_unary,
+            (True, True): handler.stream_stream,
+        }[handler.request_streaming, handler.response_streaming]
+        # For gRPC every request is a stream. Where it reads the one message by itself, it never
+        # answers a call that ends without one (ERR-4).
+        streams = handler.request_streaming
         received = partial(
-            _decoded if handler.request_streaming else decode,
-            deserialize=handler.request_deserializer,
+            _decoded if streams else decode, deserialize=handler.request_deserializer
         )
 
-        async def one(raw: Any, context: Any) -> bytes:
+        async def one(requests: Any, context: Any) -> bytes:
+            raw = requests if streams else await context.read()
             call = self._begin(current_call(), context)
             try:
                 response = await behaviour(received(raw), HandlerContext(context))
@@ -115,7 +117,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
             finally:
                 self._tell_done(call)
 
-        async def many(raw: Any, context: Any) -> None:
+        async def many(requests: Any, context: Any) -> None:
+            raw = requests if streams else await context.read()
             call = self._begin(current_call(), context)
             try:
                 # Closed here and now when the caller leaves, not when it is collected.
@@ -129,7 +132,9 @@ class Pipeline(grpc.aio.ServerInterceptor):
             finally:
                 self._tell_done(call)
 
-        return make(many if handler.response_streaming else one)
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(many)
+        return grpc.stream_unary_rpc_method_handler(one)
 
     def encode(self, response: Any, serialize: Callable[[Any], bytes], context: Any) -> bytes:
         """Return the bytes of an answer, which are sent next.
@@ -177,12 +182,14 @@ class Pipeline(grpc.aio.ServerInterceptor):
         )
 
 
-def decode(raw: bytes, deserialize: Callable[[bytes], Any]) -> Any:
+def decode(raw: Any, deserialize: Callable[[bytes], Any]) -> Any:
     """Return the message that the bytes are.
 
     Raises:
-        MalformedMessageError: they are none of that type.
+        MalformedMessageError: they are none of that type, or the request ended without any.
     """
+    if raw is grpc.aio.EOF:
+        raise MalformedMessageError("invalid request: no whole message came")
     try:
         return deserialize(raw)
     except DecodeError as error:

@@ -83,6 +83,19 @@ async def test_stages_are_asked_in_order_and_told_in_reverse(
     assert seen == [*asked, ("b", "done", code), ("a", "done", code)]
 
 
+@pytest.mark.parametrize("kind", ["Unary", "ServerStream"])
+async def test_a_call_that_ends_without_its_message_is_answered(kind: str) -> None:
+    seen: list[tuple[str, ...]] = []
+    async with guarded(more=[Witness("a", seen)]) as server:
+        method: Any = server.channel.stream_unary(f"{PROBE}/{kind}")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(iter(()), metadata=[as_role("all")], timeout=5)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "invalid request: no whole message came"
+    assert seen == [("a", "admit", "Bearer"), ("a", "done", "INVALID_ARGUMENT")]
+
+
 @pytest.mark.parametrize(
     ("least", "code", "level"),
     [
