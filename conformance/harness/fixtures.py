@@ -151,6 +151,9 @@ class SharedServices:
             Untestable: it does not start.
         """
         key = transport, kind
+        if key in self._started and died(*self._started[key]):
+            # Whose test that was has said so; it is none of the next test's.
+            await bury(self._started.pop(key)[0])
         if key not in self._started:
             node = node_of(self._config, transport)
             SHARED.append(node)
@@ -247,6 +250,20 @@ async def forget(node: Node) -> None:
     """Give up a shared node on which nothing could be started: the next test tries anew."""
     SHARED.remove(node)
     await node.close()
+
+
+def died(node: Node, service: object) -> bool:
+    """Tell whether a shared service ran, and has ended before its time."""
+    if not isinstance(service, ServedProcess) or not service.has_process:
+        return False
+    return node in SHARED and not service.process.alive
+
+
+async def bury(node: Node) -> None:
+    """Give up a shared node whose service has died, and all that it left behind."""
+    did("a shared service had died in an earlier test; another one is started")
+    with suppress(NonConformance):
+        await forget(node)
 
 
 def node_of(config: pytest.Config, transport: str = "unix") -> Node:

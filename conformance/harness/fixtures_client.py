@@ -10,7 +10,7 @@ import pytest
 
 from .circuit import Circuit
 from .driver import Driver
-from .fixtures import SHARED, forget, node_of
+from .fixtures import SHARED, bury, died, forget, node_of
 from .judging import Inconclusive, NonConformance, attach, did, not_run, untestable
 from .kinds import KINDS, Kinds
 from .nodes import Node, peer_credentials
@@ -137,6 +137,8 @@ class SharedDrivers:
         Raises:
             Untestable: it does not start.
         """
+        if configuration in self._started and died(*self._started[configuration]):
+            await bury(self._started.pop(configuration)[0])
         if configuration not in self._started:
             node = node_of(self._config)
             SHARED.append(node)

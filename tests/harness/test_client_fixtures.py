@@ -116,10 +116,10 @@ def test_no_garbage_is_collected_while_a_test_measures(judge_suite: Judge) -> No
     assert judged.verdicts == {"CLI-1": "PASS", "CLI-2": "PASS"}, judged.output
 
 
-KILLED = '''
-async def test_cli_1_kills(driver):
+CLOSED = '''
+async def test_cli_1_closes(driver):
     """CLI-1: A driver must serve after the test."""
-    await driver.process.kill()
+    await driver.close()
 
 async def test_cli_2_after(driver):
     """CLI-2: Nothing can be said with a driver that does not serve."""
@@ -127,9 +127,25 @@ async def test_cli_2_after(driver):
 
 
 def test_a_driver_that_does_not_serve_is_told(judge_suite: Judge) -> None:
-    judged = judge_suite(KILLED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
+    judged = judge_suite(CLOSED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
     assert judged.verdicts == {"CLI-1": "FAIL", "CLI-2": "UNTESTABLE"}, judged.output
     assert "the driver does not serve: " in judged.report["requirements"]["CLI-2"]["reason"]
+
+
+KILLED = '''
+async def test_cli_1_kills(driver):
+    """CLI-1: A driver must serve after the test."""
+    await driver.process.kill()
+
+async def test_cli_2_after(driver):
+    """CLI-2: The next test has another one."""
+    expect(await driver.serving(), equals=True, what="whether it serves")
+'''
+
+
+def test_a_driver_that_died_is_replaced(judge_suite: Judge) -> None:
+    judged = judge_suite(KILLED, CLIENT, manifest=AS, command=REFERENCE, claims=["client"])
+    assert judged.verdicts == {"CLI-1": "FAIL", "CLI-2": "PASS"}, judged.output
 
 
 def test_a_driver_that_does_not_start_is_untestable(judge_suite: Judge) -> None:
