@@ -13,7 +13,7 @@ from .calls import Metadata
 from .frames import framed
 from .judging import NonConformance
 from .peer_connection import Stream
-from .replies import Drop, Echo, End, Part, Pause, Raw, Reply, Reset, Say, fails
+from .replies import Drop, Echo, End, Forge, Part, Pause, Raw, Reply, Reset, Say, fails
 
 _INTERACTIVE = "BidiStream"
 """The method whose messages are echoed as they come."""
@@ -88,12 +88,18 @@ class Answering:
                 await self._send(framed(body)[:count])
             case End():
                 self._end(step)
+            case Reset() | Drop() | Forge():
+                await self._break_off(step)
+
+    async def _break_off(self, step: Reset | Drop | Forge) -> None:
+        self._ending()
+        match step:
             case Reset(error_code=code):
-                self._ending()
                 self._stream.reset(code)
             case Drop():
-                self._ending()
                 self._stream.drop()
+            case Forge(parts=parts):
+                await self._stream.forge(parts)
 
     async def _echo(self) -> None:
         arrival = self._arrival

@@ -1,9 +1,12 @@
 """How much memory a process of the implementation takes."""
 
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import psutil
 
+from . import bounds
 from .processes import Process
 
 MIB = 1 << 20
@@ -42,3 +45,22 @@ class Memory:
             with suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
         return total
+
+
+@asynccontextmanager
+async def watched(process: Process) -> AsyncIterator[Memory]:
+    """Look at the memory of a process all the while; what is given back meanwhile counts too."""
+    memory = Memory(process)
+
+    async def look() -> None:
+        while True:
+            memory.note()
+            await asyncio.sleep(bounds.POLL)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield memory
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        memory.note()

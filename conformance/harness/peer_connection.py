@@ -7,7 +7,7 @@ brings it, and a connection costs no task.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import h2.config
@@ -92,6 +92,17 @@ class Stream:
             start += room
             if start < len(data):
                 self.flush()
+
+    async def forge(self, parts: Callable[[int], Iterable[bytes]]) -> None:
+        """Send any bytes, told the number of the stream, as the socket's buffer allows.
+
+        What h2 knows of the connection does not change by them.
+        """
+        self.flush()
+        for part in parts(self._number):
+            while self._connection.full:
+                await self.changed()
+            self._connection.write(part)
 
     def reset(self, error_code: int) -> None:
         """Send RST_STREAM."""
@@ -210,7 +221,10 @@ class PeerConnection(asyncio.Protocol):
         """Write what was sent; a muted connection forgets it."""
         if not self.greeted.is_set():
             return
-        data = self.h2.data_to_send()
+        self.write(self.h2.data_to_send())
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are; a muted connection forgets them."""
         if data and not self.muted and not self._transport.is_closing():
             self._transport.write(data)
 

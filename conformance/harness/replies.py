@@ -3,7 +3,7 @@
 A reply is a row of steps, decided before anything is sent; `answering` performs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,14 @@ class Drop:
     """Closes the connection."""
 
 
-Step = Pause | Echo | Say | Raw | Part | End | Reset | Drop
+@dataclass(frozen=True, slots=True)
+class Forge:
+    """Sends any bytes in place of HTTP/2, told the number of the call's stream."""
+
+    parts: Callable[[int], Iterable[bytes]]
+
+
+Step = Pause | Echo | Say | Raw | Part | End | Reset | Drop | Forge
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,18 @@ def drops(*, after: float = 0.0) -> Reply:
 def half(count: int, payload: bytes = b"x" * 64) -> Reply:
     """Send headers and the first `count` bytes of a message's frame, then close the connection."""
     return Reply(_words("half", count), (Part(count, payload), Drop()))
+
+
+def forged(name: str, parts: Callable[[int], Iterable[bytes]], *, closes: bool = False) -> Reply:
+    """Send any bytes in place of an answer.
+
+    Args:
+        name: what they are, in a word.
+        parts: makes them, told the number of the call's stream.
+        closes: whether the connection is closed after them.
+    """
+    steps = (Forge(parts), Drop()) if closes else (Forge(parts),)
+    return Reply(_words("forged", name), steps)
 
 
 def held(reply: Reply) -> Reply:
