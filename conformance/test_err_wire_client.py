@@ -33,7 +33,11 @@ async def test_err_9_a_broken_answer_fails_its_call_alone(
     healthy = await peers(f"{name}-healthy")
     for one in (peer, healthy):
         before = await driver.call(one.name, b"before", method=case.method)
-        expect(_told(before), equals=("OK", (b"before",)), what="a call before")
+        expect(
+            (*_told(before), len(one.arrivals)),
+            equals=("OK", (b"before",), 1),
+            what="a call before, and how many arrived",
+        )
     healthy.answers(held(echo()))
     in_flight = driver.begin(healthy.name, ASIDE[0].encode(), method="SERVER_STREAM")
     await healthy.arrived(2)
