@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -18,7 +19,7 @@ from conformance.harness.storage import Storage
 from .arms import Floors
 from .asking import CLOCK, Asked, Question
 from .placement import Placement
-from .saving import UNNAMED, name_of
+from .saving import UNNAMED, name_of, not_run
 from .served import MeasuredNode, Served, running_floors
 
 IMPLEMENTATION = pytest.StashKey[Implementation]()
@@ -80,6 +81,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         "language": implementation.language,
         "placement": str(Placement()),
     }
+    output_json["client"] = {"grpcio": grpc.__version__}
+    output_json["not_run"] = not_run(config.pluginmanager.get_plugin("terminalreporter"))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """`--benchmark-save` without a name: the run is saved under the implementation's, and its commit's.
 
+What was not measured is saved with it.
+
 Loaded by the project's configuration before pytest reads its command line.
 """
 
@@ -8,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +63,30 @@ def name_of(implementation: str, directory: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return f"{implementation}-no-commit"
     return f"{implementation}-{commit}{'+' if changed else ''}"
+
+
+def not_run(terminal: Any) -> list[dict[str, str]]:
+    """Return the tests that measured nothing, each with its reason.
+
+    Args:
+        terminal: pytest's reporter, which has collected how the tests ended.
+    """
+    skipped = [
+        {"test": one.nodeid, "reason": str(one.longrepr[2]).removeprefix("Skipped: ")}
+        for one in terminal.stats.get("skipped", ())
+    ]
+    failed = [
+        {"test": one.nodeid, "reason": f"FAILED: {_first_line(one)}"}
+        for kind in ("failed", "error")
+        for one in terminal.stats.get(kind, ())
+    ]
+    return skipped + failed
+
+
+def _first_line(report: Any) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = (crash.message if crash else str(report.longrepr)).splitlines()
+    return lines[0] if lines else "no reason"
 
 
 def _git(directory: Path, *words: str) -> str:
