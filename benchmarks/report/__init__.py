@@ -1,0 +1,1 @@
+"""A report of saved benchmarks: tables, pictures, and what differs between runs."""
