@@ -12,7 +12,10 @@ from pathlib import Path
 UNUSABLE = 2
 """Exit status where no report can be made of what was given."""
 
-OUT = Path(".benchmarks/report")
+STORAGE = Path(".benchmarks")
+"""Where pytest-benchmark saves runs unless it is told otherwise."""
+
+OUT = STORAGE / "report"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,13 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=OUT, metavar="DIR", help="where to; default: %(default)s"
     )
+    parser.add_argument(
+        "--storage",
+        type=Path,
+        default=STORAGE,
+        metavar="DIR",
+        help="where the newest run is looked for; default: %(default)s",
+    )
     options = parser.parse_args(arguments)
     try:
-        from .making import BadInputError, make  # noqa: PLC0415 - nothing else needs its libraries
+        from .making import BadInputError, make, newest  # noqa: PLC0415 - nothing else needs its libraries
     except ModuleNotFoundError as error:
         return _refuse(f"{error.name} is not installed: pip install -e '.[bench]'")
     try:
-        print(make(options.files, options.out))
+        print(make(options.files or [newest(options.storage)], options.out))
     except BadInputError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -9,20 +9,20 @@ from .pictures import NAMES, pictures
 from .runs import BadInputError, Run, newest, read
 from .tables import both, summary
 
-__all__ = ["BadInputError", "make"]
+__all__ = ["BadInputError", "make", "newest"]
 
 
 def make(files: Sequence[Path], out: Path) -> str:
     """Write the report; return its summary as Markdown.
 
     Args:
-        files: the runs; without any, the newest one that was saved.
+        files: the runs.
         out: the directory, which is made if need be.
 
     Raises:
         BadInputError: a file is no saved run.
     """
-    runs = lettered([read(file) for file in files or [newest()]])
+    runs = lettered([read(file) for file in files])
     drawn = {letter: pictures(run) for letter, run in runs.items()}
     text = page(list(runs.values()), list(drawn.values()))
     out.mkdir(parents=True, exist_ok=True)

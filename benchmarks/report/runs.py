@@ -10,9 +10,6 @@ from jsonschema.exceptions import best_match
 
 from benchmarks.series import Interval
 
-STORAGE = Path(".benchmarks")
-"""Where pytest-benchmark saves a run unless it is told otherwise."""
-
 SAVED = "*/[0-9][0-9][0-9][0-9]_*.json"
 """What it calls the runs there: by machine, and by number."""
 
@@ -211,7 +208,7 @@ class Run:
         return None
 
 
-def newest(storage: Path = STORAGE) -> Path:
+def newest(storage: Path) -> Path:
     """Return the run that was saved last.
 
     Raises:
