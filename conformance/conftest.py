@@ -6,6 +6,7 @@ pytest_plugins = [
     "conformance.harness.options",
     "conformance.harness.fixtures",
     "conformance.harness.fixtures_client",
+    "conformance.harness.fixtures_faults",
     "conformance.harness.fixtures_platform",
     "conformance.harness.fixtures_security",
 ]

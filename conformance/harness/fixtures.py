@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,17 @@ SHARED: list[Node] = []
 """Nodes that are started when a test first needs them, and serve until the session ends."""
 
 
+@dataclass(slots=True)
+class Helpers:
+    """What else the suite starts when a test first needs it, and ends with the session."""
+
+    descriptors: int = 0
+    pids: set[int] = field(default_factory=set)
+
+
+HELPERS = Helpers()
+
+
 @pytest.fixture(scope="session", autouse=True)
 async def jitter() -> AsyncIterator[bounds.HostJitter]:
     """Measure how late this host wakes a sleeper, and go on watching it."""
@@ -70,10 +82,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _transports(metafunc: pytest.Metafunc) -> tuple[str, ...]:
-    if marker := metafunc.definition.get_closest_marker("transports"):
-        return tuple(marker.args)
     config = metafunc.config
-    if config.stash[ATTACHED] or "remote" not in config.stash[judge.IMPLEMENTATION].profiles:
+    remote = "remote" in config.stash[judge.IMPLEMENTATION].profiles and not config.stash[ATTACHED]
+    if marker := metafunc.definition.get_closest_marker("transports"):
+        # Of several, those that are claimed.
+        return tuple(marker.args) if remote else tuple(marker.args[:1])
+    if not remote:
         return TRANSPORTS[:1]
     # A test that names no requirement is refused later, with all others of its kind.
     with suppress(ValueError):
@@ -233,14 +247,19 @@ async def nothing_left(jitter: bounds.HostJitter) -> AsyncIterator[None]:
     Raises:
         RuntimeError: it did, which is an error of the suite's own.
     """
-    before, children, shared = _open_descriptors(), _children(), len(SHARED)
+    before, children = _open_descriptors(), _children()
+    shared, helpers = len(SHARED), HELPERS.descriptors
+
+    def allowed() -> int:
+        return _allowed(shared) + HELPERS.descriptors - helpers
+
     STARVATION.mark()
     yield
     end = time.monotonic() + _SETTLE + jitter.seconds
     # Nothing announces that a descriptor was closed.
-    while (more := _open_descriptors() - before) > _allowed(shared) and time.monotonic() < end:  # noqa: ASYNC110
+    while (more := _open_descriptors() - before) > allowed() and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(bounds.POLL)
-    if more > _allowed(shared):
+    if more > allowed():
         raise RuntimeError(f"the test left {more} descriptors open")
     if (grown := _children() - children) and (left := grown - _shared()):
         raise RuntimeError(f"the test left processes behind: {sorted(left)}")
@@ -284,7 +303,7 @@ def _allowed(shared: int) -> int:
 def _shared() -> set[int]:
     """Return the IDs of processes that outlive the test that first needed them."""
     processes = [process for node in SHARED for process in node.processes]
-    return {member.pid for process in processes for member in process.family()}
+    return HELPERS.pids | {member.pid for process in processes for member in process.family()}
 
 
 def _children() -> set[int]:

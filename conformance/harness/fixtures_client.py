@@ -82,6 +82,15 @@ DRIVEN: Mapping[str, Mapping[str, Any]] = {
         "retry": {"max_attempts": 1},
         "health": {"interval": "10s"},
     },
+    "faulty": {
+        # A call is one attempt, and what it met is all that it tells. Health is asked once, before
+        # anything is wrong with the way there.
+        "retry": {"max_attempts": 1},
+        "circuit": {"failure_threshold": 1000, "timeout": "10s"},
+        "registry": {"rescan_interval": "0.3s"},
+        "health": {"interval": "60s"},
+        "default_timeout": "5s",
+    },
     "waiting": {
         "retry": {"initial_backoff": "0.3s", "max_backoff": "0.3s"},
         "registry": {"rescan_interval": "0.3s"},

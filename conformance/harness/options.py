@@ -63,6 +63,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"request bodies a method (ERR-3); below {EXAMPLES} the verdict is partial at most",
     )
+    group.addoption(
+        "--every-cut",
+        action="store_true",
+        help="end connections after each byte of an exchange (FLT-5), and not at its frames alone",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

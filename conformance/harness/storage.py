@@ -15,7 +15,7 @@ from .answers import answer_by_hand
 from .calls import Answer, Channel, Metadata, Stream
 from .frames import framed
 from .judging import NonConformance, expect
-from .raw import RawConnection
+from .raw import RawAnswer, RawConnection
 from .service import ServedProcess
 
 SERVICE = "blackhole.storage.v1.StorageService"
@@ -66,6 +66,11 @@ class Upload:
         """Send the first half of one chunk's frame."""
         frame = framed(pb.UploadFileRequest(file_id=file_id, data=data))
         await self._raw.send(self._stream, frame[: len(frame) // 2])
+
+    async def ended(self) -> RawAnswer:
+        """End the stream of chunks, and wait for whatever comes, or for the connection's end."""
+        await self._raw.send(self._stream, b"", end=True)
+        return await self._raw.over(self._stream)
 
     async def finish(self) -> Answer:
         """End the stream of chunks, and wait for the answer.
