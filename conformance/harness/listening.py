@@ -52,7 +52,13 @@ class Listener:
             made = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
             task = self._loop.create_task(made)
             self._accepted.add(task)
-            task.add_done_callback(self._accepted.discard)
+            task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._accepted.discard(task)
+        if not task.cancelled():
+            # Who breaks off, or cannot shake hands, is gone: there is nobody to tell.
+            task.exception()
 
 
 def listen_at_path(path: Path) -> socket.socket:
