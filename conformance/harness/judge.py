@@ -292,7 +292,8 @@ def _again(item: pytest.Item, requirement: Requirement) -> str:
         words.append(f"--impl={config.getoption('impl')}")
     words += [f"--attach={text}" for text in config.getoption("attach")]
     words.append(f"-k {requirement.expression}")
-    if hasattr(getattr(item, "obj", None), "hypothesis"):
+    drawn = "chance" in getattr(item, "fixturenames", ())
+    if drawn or hasattr(getattr(item, "obj", None), "hypothesis"):
         words.append(f"--hypothesis-seed={config.stash[SEED]}")
     return " ".join(words)
 

@@ -236,7 +236,9 @@ class Node:
         settings = self.settings(_merged(QUICK, changes or {}), services=services)
         process = self.run("orchestrator", "--config", str(self.write(settings)), **how)
         path = Path(settings["socket_dir"]) / "orchestrator.sock"
-        orchestrator = Orchestrator(path, process, seconds(settings["grace_period"]))
+        orchestrator = Orchestrator(
+            path, process, seconds(settings["grace_period"]), metadata=self.metadata
+        )
         self.services.append(orchestrator)
         return orchestrator
 

@@ -15,6 +15,7 @@ import pytest
 from . import judge, reporting
 from .implementation import Implementation, ManifestError, find, load
 from .preflight import run_preflight, workdir_problem
+from .sequences import SEQUENCES
 from .strategies import BODIES_A_ROUND, EXAMPLES
 from .verdicts import ExitStatus
 
@@ -68,6 +69,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="end connections after each byte of an exchange (FLT-5), and not at its frames alone",
     )
+    group.addoption(
+        "--sequences",
+        type=int,
+        default=SEQUENCES,
+        metavar="N",
+        help=f"sequences of faults (FLT-7); below {SEQUENCES} the verdict is partial at most",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -89,7 +97,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("help") or config.getoption("version"):
         return
-    for option, least in (("examples", BODIES_A_ROUND), ("start_timeout", 0.1)):
+    for option, least in (
+        ("examples", BODIES_A_ROUND),
+        ("start_timeout", 0.1),
+        ("sequences", 1),
+    ):
         if not config.getoption(option) >= least:
             name = option.replace("_", "-")
             raise pytest.UsageError(f"--{name}: {config.getoption(option)} is less than {least}")

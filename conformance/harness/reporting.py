@@ -11,6 +11,7 @@ import pytest
 from . import evidence, judge
 from .reports import report_json, terminal
 from .reports.result import Result
+from .sequences import SEQUENCES
 from .strategies import EXAMPLES
 from .verdicts import ExitStatus, Verdict
 
@@ -58,6 +59,8 @@ def _narrowed(config: pytest.Config) -> list[str]:
     found += [word for word in config.args if "::" in word or word.endswith(".py")]
     if (examples := config.getoption("examples")) < EXAMPLES:
         found.append(f"examples: {examples} of {EXAMPLES}")
+    if (sequences := config.getoption("sequences")) < SEQUENCES:
+        found.append(f"sequences: {sequences} of {SEQUENCES}")
     return found
 
 

@@ -110,12 +110,15 @@ class ServedProcess:
         answer = await self.check()
         return bool(answer.code == "OK" and answer.response.status == SERVING)
 
-    async def check(self, name: str | None = None, channel: Channel | None = None) -> Answer:
+    async def check(
+        self, name: str | None = None, channel: Channel | None = None, **how: Any
+    ) -> Answer:
         """Call grpc.health.v1.Health/Check, for its own name or another."""
         return await (channel or self.channel).unary(
             f"/{HEALTH}/Check",
             health_pb2.HealthCheckRequest(service=self.NAME if name is None else name),
             health_pb2.HealthCheckResponse,
+            **how,
         )
 
     async def stop(self) -> Exit:

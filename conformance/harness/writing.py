@@ -84,6 +84,13 @@ class Writer:
             metadata=self._owner or None  # Nobody has a DID before the first one.
         )
 
+    async def reconnect(self) -> None:
+        """Begin with new connections: old ones may wait for a while before they try again."""
+        for service in self.services.values():
+            await service.hang_up()
+            service.channel = service.connect()
+        self.connect()
+
     async def write(self, kind: str, caller: str = "") -> bool:
         """Write something of a kind; tell whether that was acknowledged."""
         return await {CREATE: self._create, UPLOAD: self._upload, APPEND: self._append}[kind](
