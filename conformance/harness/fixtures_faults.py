@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from .addresses import HOST, TLSAddress, UnixAddress
+from .bounds import DEADLINE
 from .driver import Driver
 from .faults.server import FaultProcess, embedded, real
 from .faults.toxiproxy import Server
@@ -182,11 +183,12 @@ async def links(
 
     async def link() -> Link:
         if wire == "tcp":
-            return far_driver.link()
+            far = far_driver.link()
+            await healthy(caller, far)
+            return far
         node, _ = await shared_drivers.get("faulty")
         opened.append(await near_link(node, fault_servers.get("unix"), record=True))
-        await caller.finds(opened[-1].name)
-        await opened[-1].peer.checked()
+        await healthy(caller, opened[-1])
         return opened[-1]
 
     yield link
@@ -211,14 +213,26 @@ async def proxied_driver(
 
     async def link() -> Link:
         opened.append(await near_link(node, fault_servers.get("unix")))
-        await driver.finds(opened[-1].name)
-        await opened[-1].peer.checked()
+        await healthy(driver, opened[-1])
         return opened[-1]
 
     yield link
     for one in opened:
         await one.proxy.close()
         await one.peer.close()
+
+
+async def healthy(driver: Driver, link: Link) -> None:
+    """Wait until a driver has found a peer to be healthy, which it asks again in a minute.
+
+    A fault that met that question would be found already, before any call.
+
+    Raises:
+        NonConformance: it does not in time.
+    """
+    await driver.finds(link.name)
+    async with driver.watch() as registry:
+        await registry.becomes(link.name, "HEALTHY", bound=DEADLINE)
 
 
 async def near_link(node: Node, server: Server, **own: Any) -> Link:
