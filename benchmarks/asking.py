@@ -95,8 +95,7 @@ class Asked:
         return self._found[case]
 
     def _blocks(self, arms: int, cycle: float) -> int:
-        # An even number: each order of the arms as often as the other.
-        return 2 * math.ceil(max(self._least, self._seconds * arms / cycle) / 2)
+        return math.ceil(max(self._least, self._seconds * arms / cycle))
 
 
 class Question:

@@ -1,6 +1,7 @@
 """What is measured, running: an implementation's services, and the floors."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -104,8 +105,10 @@ class MeasuredNode:
 
 
 @contextmanager
-def running_floors(directory: Path, placement: Placement) -> Iterator[Floors]:
-    """Run the floors in a process of their own.
+def running_floors(
+    directory: Path, placement: Placement, env: Mapping[str, str] | None = None
+) -> Iterator[Floors]:
+    """Run the floors in a process of their own, whose environment has so much more.
 
     Raises:
         RuntimeError: they did not start.
@@ -115,7 +118,9 @@ def running_floors(directory: Path, placement: Placement) -> Iterator[Floors]:
     tls_settings(directory, server.own, server.trusted)
     command = (sys.executable, "-m", "benchmarks.floors", str(directory))
     with placement.spawning():
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+        )
     with process:
         assert process.stdout is not None, "its output was asked for"
         try:

@@ -1,18 +1,12 @@
 """A unary call by the size of its request, over each transport, beside the least it can cost."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
-import grpc
 import pytest
 
-from blackhole.events.v1 import events_pb2 as pb
-from conformance.harness.events import SERVICE
-
-from . import floors as floor
-from .arms import BARE, BOUND, RAW, SAYS, Floors, bases, dial
+from .arms import BARE, RAW, SAYS, Floors, bases, dial
 from .asking import Arms, Case, Question
+from .callers import bare_caller, publisher
 from .served import Served
 
 PAYLOADS = {"64B": 64, "1KiB": 1 << 10, "64KiB": 1 << 16, "1MiB": 1 << 20}
@@ -41,31 +35,3 @@ def test_unary(payload: str, arm: str, events: Served, floors: Floors, question:
 
         case = Case("unary call", payload, bytes=size)
         question.tell(case, arms, arm, *bases(arm))
-
-
-def publisher(channel: grpc.Channel, size: int) -> Callable[[], object]:
-    """Return what publishes an event, and checks the answer."""
-    event = pb.Event(id="benchmark", type="benchmark.unary", payload=bytes(size))
-    expected = pb.PublishResponse(success=True, event_id="benchmark")
-    publish: Any = channel.unary_unary(
-        f"/{SERVICE}/Publish",
-        request_serializer=pb.Event.SerializeToString,
-        response_deserializer=pb.PublishResponse.FromString,
-    )
-
-    def call() -> None:
-        answer = publish(event, timeout=BOUND)
-        assert answer == expected, answer
-
-    return call
-
-
-def bare_caller(channel: grpc.Channel, size: int) -> Callable[[], object]:
-    """Return what calls a bare server with as many bytes."""
-    unary: Any = channel.unary_unary(floor.UNARY)
-    request = bytes(size)
-
-    def call() -> None:
-        assert unary(request, timeout=BOUND) == floor.DONE
-
-    return call

@@ -56,10 +56,16 @@ def arm(clock: Clock, called: list[str]) -> Callable[[str], Callable[[], None]]:
 Arm = Callable[[str], Callable[[], None]]
 
 
-def test_blocks_take_turns_and_the_order_is_turned_round(arm: Arm, called: list[str]) -> None:
-    interleave({name: arm(name) for name in "abc"}, blocks=3, block=2)
+def test_blocks_take_turns_in_any_order_and_never_follow_their_like(
+    arm: Arm, called: list[str]
+) -> None:
+    interleave({name: arm(name) for name in "abc"}, blocks=40, block=2)
 
-    assert "".join(called) == "ccbbaaaabbccccbbaa"
+    blocks = [called[index] for index in range(0, len(called), 2)]
+    rounds = ["".join(blocks[index : index + 3]) for index in range(0, len(blocks), 3)]
+    assert called[0::2] == called[1::2]
+    assert set(rounds) == {"".join(order) for order in itertools.permutations("abc")}
+    assert all(one != other for one, other in itertools.pairwise(blocks))
 
 
 def test_the_first_call_of_a_block_is_not_counted(arm: Arm) -> None:
@@ -113,6 +119,6 @@ async def test_what_is_awaited_is_measured_likewise(clock: Clock) -> None:
 
     found = await interleave_async({"a": arm("a"), "b": arm("b")}, blocks=2, block=2)
 
-    assert "".join(called) == "bbaaaabb"
-    assert found["b"].blocks == ((2.0,), (8.0,))
-    assert found["a"].blocks == ((4.0,), (6.0,))
+    assert "".join(called) == "aabbaabb"
+    assert found["a"].blocks == ((2.0,), (6.0,))
+    assert found["b"].blocks == ((4.0,), (8.0,))
