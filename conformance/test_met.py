@@ -314,8 +314,9 @@ async def _calls_made_up_names(channel: Channel, scraper: Scraper, code: str) ->
             f'/a"{{b}}\\{number}/c,d="e"',
         )
     ]
+    empty = await scraper.scrape()
     await channel.unary(f"/{SERVICE}/NoSuchMethod", b"", None)
-    before = await scraper.scrape()
+    before = await expect_counted(scraper, empty, {(*UNKNOWN[:2], code): 1})
 
     answers = await asyncio.gather(*(channel.unary(name, b"", None) for name in names))
 
