@@ -50,8 +50,8 @@ PATIENCE = 2.0
 """Seconds of the deadline of calls that are cut: each ends long before it, but for a few."""
 
 FEW = 20
-"""Cuts of which one may end a call at its deadline alone: gRPC C-core connects again under a call
-whose connection ends just when its SETTINGS came, and that may go on."""
+"""Cuts of which one may end a call at its deadline alone (CONFORMANCE.md, FLT-5): one in some
+thousand did, and why is not known."""
 
 BEYOND = 1 << 20
 """Bytes that no exchange here comes to."""

@@ -12,7 +12,7 @@ import h2.connection
 from google.protobuf.message import Message
 
 from . import bounds
-from .frames import framed
+from .frames import call_headers, framed
 from .judging import NonConformance
 
 WAVE = 100
@@ -29,15 +29,7 @@ def half_a_request(path: str, request: Message) -> bytes:
     """Return a greeting, the headers of a call, and the first half of its message."""
     connection, body = _connection(), framed(request)
     stream = connection.get_next_available_stream_id()
-    headers = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ]
-    connection.send_headers(stream, headers)
+    connection.send_headers(stream, call_headers(path))
     connection.send_data(stream, body[: len(body) // 2])
     return bytes(connection.data_to_send())
 

@@ -14,6 +14,18 @@ _GOAWAY = 7
 """Bytes of a frame's header, and the type of a GOAWAY frame (RFC 9113, 4.1 and 6.8)."""
 
 
+def call_headers(path: str) -> list[tuple[str, str]]:
+    """Return the headers of a gRPC call as they should be, before its custom metadata."""
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
+
+
 def framed(message: Message | bytes, *, compressed: bool = False) -> bytes:
     """Return a message with gRPC's five-byte prefix; its bytes are taken as they are."""
     body = message if isinstance(message, bytes) else message.SerializeToString()

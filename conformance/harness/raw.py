@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from . import bounds
 from .addresses import Address
-from .frames import GoawayFilter, framed, unframed
+from .frames import GoawayFilter, call_headers, framed, unframed
 from .judging import NonConformance
 
 __all__ = ["HeldCall", "RawAnswer", "RawConnection", "framed"]
@@ -140,16 +140,7 @@ class RawConnection:
         """Send the headers of a gRPC call, and return its stream ID."""
         stream = self._h2.get_next_available_stream_id()
         self._answers[stream] = RawAnswer()
-        headers = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "localhost"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            *metadata,
-        ]
-        self._h2.send_headers(stream, headers)
+        self._h2.send_headers(stream, [*call_headers(path), *metadata])
         await self._flush()
         return stream
 

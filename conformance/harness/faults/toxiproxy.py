@@ -23,6 +23,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -121,9 +122,9 @@ class Server(toxiproxy.Toxiproxy):  # type: ignore[misc]
             return bool(self.version())
         return False
 
-    @property
+    @cached_property
     def embedded(self) -> bool:
-        """Whether it is the suite's own, which carries Unix sockets too."""
+        """Whether it is the suite's own, which carries Unix sockets too; asked for once."""
         return self.version().endswith("+embedded")
 
     def proxies(self) -> dict[str, "Proxy"]:
@@ -189,6 +190,7 @@ class Server(toxiproxy.Toxiproxy):  # type: ignore[misc]
 
     def update_api_consumer(self, host: str, port: int) -> None:
         """Turn to another server; others of this process stay where they are."""
+        self.__dict__.pop("embedded", None)
         self.url = f"http://{host}:{port}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..frames import call_headers
 from .wire import PREFACE, headers, settings
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -70,14 +71,7 @@ def request(stream: int, path: str = CHECK, *more: tuple[str, str], end: bool = 
 
 def fields(path: str = CHECK) -> list[tuple[str, str]]:
     """Return the headers of a call as they should be, in a list."""
-    return [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ]
+    return call_headers(path)
 
 
 def once(*parts: bytes) -> Callable[[], Iterable[bytes]]:

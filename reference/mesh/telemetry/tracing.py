@@ -80,7 +80,7 @@ class Tracer:
     def _begin(
         self,
         method: str,
-        server: bool,  # noqa: FBT001 - as above
+        server: bool,  # noqa: FBT001 - by position: names take as long as all else here
         trace_id: str = "",
         parent_id: str = "",
         state: str = "",
