@@ -77,7 +77,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
     def _begin(self, call: Call, context: Any) -> Call:
         """Tell call, context and stages of each other, and return the call."""
-        call.peer = context.peer()
+        call.ask_peer = context.peer
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
         self._tell_begun(call)
         return call

@@ -7,7 +7,7 @@ import grpc
 
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
-from .telemetry.logging import later
+from .telemetry.logging import write_line
 from .telemetry.tracing import Tracer
 
 
@@ -94,4 +94,4 @@ class CallLog(Stage):
             }
             if call.span is not None:
                 fields["trace_id"] = call.span.trace_id
-            later("error" if failed else "info", "call", fields)
+            write_line("error" if failed else "info", "call", fields)

@@ -152,7 +152,7 @@ async def test_a_call_arrives_with_deadline_request_id_and_number(mesh: Mesh) ->
 
     (arrival,) = mesh.probe.arrivals
     assert (arrival["k"], arrival["x-retry-attempt"]) == ("v", "1")
-    assert uuid.UUID(arrival["x-request-id"]).version == 4
+    assert uuid.UUID(arrival["x-request-id"]).version == 8
     assert 1 < mesh.probe.left[0] < 2.5  # gRPC rounds up
 
 

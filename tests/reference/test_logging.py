@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from reference.mesh.telemetry.logging import CAPACITY, LineWriter
+from reference.mesh.telemetry.lines import CAPACITY, LineWriter, Stamp, made
 
 
 @pytest.fixture
@@ -139,22 +139,50 @@ def test_what_libraries_log_is_json_too() -> None:
     assert second["exception"] == "ValueError('broken')"
 
 
-def test_a_line_that_cannot_be_made_is_told_and_the_next_ones_come(pipe: tuple[int, int]) -> None:
+def test_a_line_that_cannot_be_made_is_told_in_its_place() -> None:
+    told = json.loads(made("info", "call", "s", {"odd": object()}))
+
+    assert (told["message"], told["level"], told["service"]) == (
+        "a line could not be made",
+        "error",
+        "s",
+    )
+    assert {"time", "error"} <= told.keys()
+
+
+def test_half_a_character_and_what_is_no_ascii_are_escaped() -> None:
+    line = made("info", "call", "s", {"half": "\ud800", "whole": "\u2028ä"})
+
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert {"half": "\ud800", "whole": "\u2028ä"}.items() <= json.loads(line).items()
+
+
+def test_half_a_character_of_a_line_that_is_given_whole(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     log = LineWriter(writer)
 
-    def broken() -> str:
-        raise ValueError("odd")
-
-    log.info(broken)
     log.info("\ud800")
     log.info("next")
     log.flush(5)
 
-    first, second, third = os.read(reader, 1 << 16).decode().splitlines()
-    assert json.loads(first)["message"] == "a line could not be made"
-    assert json.loads(first).keys() >= {"level", "time", "service", "error"}
-    assert (second, third) == ("?", "next")
+    assert os.read(reader, 1 << 16) == b"?\nnext\n"
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (1_700_000_000_000_001_999, "2023-11-14T22:13:20.000001Z"),
+        (1_700_000_000_999_999_999, "2023-11-14T22:13:20.999999Z"),
+        (1_700_000_001_000_000_000, "2023-11-14T22:13:21.000000Z"),
+    ],
+)
+def test_a_stamp_is_the_time_to_the_microsecond(nanoseconds: int, text: str) -> None:
+    stamp = Stamp()
+    stamp.at(1_700_000_000_500_000_000)
+
+    assert stamp.at(nanoseconds) == text
 
 
 def test_the_least_level_is_that_of_libraries_too() -> None:

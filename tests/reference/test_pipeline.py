@@ -138,7 +138,7 @@ def test_a_request_id_that_is_visible_and_short_is_kept(given: str) -> None:
 def test_another_request_id_is_replaced(given: str | bytes) -> None:
     call, _ = arrived("/a.B/C", [("x-request-id", given)])
 
-    assert uuid.UUID(call.request_id).version == 4
+    assert uuid.UUID(call.request_id).version == 8
 
 
 def test_metadata_is_measured_as_http2_does() -> None:
