@@ -141,6 +141,12 @@ class Run:
         return f"{commit[:10]}{', with changes' if told.get('dirty') else ''}"
 
     @property
+    def code(self) -> str:
+        """What was measured, as far as a run knows: with changes, or without a commit, its own."""
+        known = self.commit != "none" and "changes" not in self.commit
+        return f"{self.implementation} {self.commit if known else self.path}"
+
+    @property
     def date(self) -> str:
         """When, to the minute."""
         return str(self.saved["datetime"])[:16].replace("T", " ") + " UTC"

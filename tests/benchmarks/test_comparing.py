@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.comparing import ALONE, compared, comparison, difference, lettered, verdict
+from benchmarks.report.comparing import (
+    ALONE,
+    ONE_EACH,
+    compared,
+    comparison,
+    difference,
+    lettered,
+    verdict,
+)
 from benchmarks.report.runs import BadInputError, Run
 from benchmarks.series import Interval
 
@@ -20,24 +28,49 @@ ELSEWHERE = {"node": "there", "python_version": "3.12.1"}
 @pytest.mark.parametrize(
     ("one", "other", "words"),
     [
-        (A, B, "B slower by 25.0 % than A"),
-        (B, A, "A slower by 25.0 % than B"),
+        (A, B, f"B slower by 25.0 % than A ({ONE_EACH})"),
+        (B, A, f"A slower by 25.0 % than B ({ONE_EACH})"),
         (A, Interval(1.35, 1.3, 1.4), "no difference seen"),
         (A, A, "no difference seen"),
-        (A, Interval(1.35, 1.301, 1.4), "B slower by 12.5 % than A"),
+        (A, Interval(1.35, 1.301, 1.4), f"B slower by 12.5 % than A ({ONE_EACH})"),
     ],
 )
 def test_intervals_that_are_apart_differ(one: Interval, other: Interval, words: str) -> None:
-    assert difference("A", one, "B", other) == words
+    assert difference({"A": one}, {"B": other}) == words
+
+
+def test_runs_of_the_same_code_do_not_differ_they_move() -> None:
+    controls: dict[str, Interval | None] = dict.fromkeys("ABC", CONTROL)
+    two: dict[str, Interval | None] = {"A": A, "B": B}
+
+    assert verdict(two, controls, dict.fromkeys("AB", "one")) == (
+        "AB the same code, moves by 25.0 %"
+    )
+
+
+def test_codes_differ_where_all_runs_of_one_are_beyond_all_of_the_other() -> None:
+    controls: dict[str, Interval | None] = dict.fromkeys("ABCD", CONTROL)
+    codes = {"A": "one", "B": "one", "C": "other", "D": "other"}
+    near, far = Interval(1.35, 1.31, 1.4), Interval(1.8, 1.7, 1.9)
+
+    assert verdict({"A": A, "B": near, "C": B, "D": far}, controls, codes) == (
+        "no difference seen; AB the same code, moves by 12.5 %; CD the same code, moves by 20.0 %"
+    )
+    assert verdict({"A": A, "B": A, "C": B, "D": far}, controls, codes) == (
+        "CD slower by 37.5 % than AB; AB the same code, moves by 0 %; "
+        "CD the same code, moves by 20.0 %"
+    )
 
 
 def test_each_run_is_compared_with_the_first() -> None:
     controls: dict[str, Interval | None] = dict.fromkeys("ABC", CONTROL)
 
     assert verdict({"A": A, "B": B, "C": A}, controls) == (
-        "B slower by 25.0 % than A; C: no difference seen"
+        f"B slower by 25.0 % than A ({ONE_EACH}); C: no difference seen"
     )
-    assert verdict({"A": None, "B": B, "C": A}, controls) == "B slower by 25.0 % than C"
+    assert verdict({"A": None, "B": B, "C": A}, controls) == (
+        f"B slower by 25.0 % than C ({ONE_EACH})"
+    )
     assert verdict({"A": None, "B": B, "C": None}, controls) == "measured in B alone"
 
 
@@ -48,7 +81,7 @@ def test_beside_a_bad_control_nothing_is_judged() -> None:
         "not to be judged: A/A 1.200 (1.100-1.300) in B"
     )
     assert verdict({"A": A, "B": B}, {"A": None, "B": None}) == (
-        "B slower by 25.0 % than A (A/A not measured)"
+        f"B slower by 25.0 % than A ({ONE_EACH}) (A/A not measured)"
     )
 
 
@@ -73,7 +106,8 @@ def test_runs_of_one_machine_have_medians_and_ratios(tmp_path: Path) -> None:
     cells = {(row.cells[0], row.cells[2], row.cells[5]): row.cells for row in table.rows}
     assert cells["unary call", "tls", "unix"] == (
         *("unary call", "64B", "tls", "1.00 ms", "1.00 ms", "unix"),
-        *("2.000 (1.900-2.100)", "3.000 (2.900-3.100)", "B slower by 50.0 % than A"),
+        *("2.000 (1.900-2.100)", "3.000 (2.900-3.100)"),
+        f"B slower by 50.0 % than A ({ONE_EACH})",
     )
     assert cells["unary call", "unix-again", "unix"][-1] == "A/A"
     assert cells["unary call", "bare-tls", "bare-unix"][-1] == "no difference seen"
