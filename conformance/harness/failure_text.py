@@ -12,7 +12,7 @@ _LAST_STEPS = 8
 """Steps that are shown; the timeline has all of them."""
 
 
-def failure(  # noqa: PLR0913 - a failure is told by these six
+def failure(  # noqa: PLR0913 - a failure is told by these
     requirement: Requirement,
     error: NonConformance,
     story: Story,
@@ -20,6 +20,7 @@ def failure(  # noqa: PLR0913 - a failure is told by these six
     evidence: Path,
     again: str,
     verdict: Verdict,
+    fingerprint: str,
 ) -> str:
     """Return the text of a failed requirement."""
     steps = [step for _, step in story.steps][-_LAST_STEPS:]
@@ -35,6 +36,7 @@ def failure(  # noqa: PLR0913 - a failure is told by these six
         "observed": error.observed,
         "why": requirement.why,
         "evidence": _relative(evidence),
+        "known as": f"fingerprint {fingerprint}",
         "again": again,
     }
     return "\n".join([head, *(_line(label, text) for label, text in lines.items())])

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .places import IMPLEMENTATIONS
+from . import known_failures, releases
+from .known_failures import KnownFailure
+from .places import IMPLEMENTATIONS, RELEASES
 from .requirements import Level, Requirement
 
 PROFILES: Mapping[str, frozenset[str]] = {
@@ -30,9 +32,6 @@ PROFILES: Mapping[str, frozenset[str]] = {
     "platform": frozenset({"platform"}),
 }
 """Each profile by name, with the profiles that claiming it claims."""
-
-KINDS = frozenset({"bug", "wontfix", "spec-dispute"})
-"""What a known failure can be."""
 
 VERSION_TIMEOUT = 10.0
 """Seconds for the version command: generous, a cold JVM takes about one."""
@@ -49,6 +48,7 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "build": list,
     "claims": list,
     "env": dict,
+    "release": str,
     "known_failures": list,
     "least_keep_alive": (int, float),
 }
@@ -57,17 +57,6 @@ _REQUIRED = ("name", "language", "command", "claims")
 
 class ManifestError(ValueError):
     """The manifest, or what it names, cannot be used; says which field and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFailure:
-    """A requirement that its implementer knows to be failed."""
-
-    id: str
-    reason: str
-    link: str
-    expires: dt.date
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +72,10 @@ class Implementation:
     version_command: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    release: str = ""
+    """Release of the requirements that it is held to; empty: to all that there are."""
+    later: frozenset[str] = frozenset()
+    """Requirements that came after that release: they are judged, and not scored."""
     known_failures: tuple[KnownFailure, ...] = ()
     least_keep_alive: float = 0.0
     """Seconds between two pings that its gRPC library allows at least."""
@@ -162,13 +155,25 @@ def find(name_or_path: str) -> Path:
     return candidate
 
 
-def load(manifest: Path, requirements: Mapping[str, Requirement]) -> Implementation:
+def load(
+    manifest: Path,
+    requirements: Mapping[str, Requirement],
+    *,
+    frozen: Path = RELEASES,
+    today: dt.date | None = None,
+) -> Implementation:
     """Read a manifest and check all that can be checked without starting anything.
+
+    Args:
+        manifest: the file.
+        requirements: all there are.
+        frozen: where the requirements of each release are.
+        today: the day by which known failures expire; default: this one.
 
     Raises:
         ManifestError: it is not TOML, a field is missing, unknown or of the
-            wrong type, a claim or a known failure names nothing that exists,
-            or the command cannot be executed.
+            wrong type, a claim, a release or a known failure names nothing that
+            exists, or the command cannot be executed.
     """
     try:
         raw = tomllib.loads(manifest.read_text(encoding="utf-8"))
@@ -179,7 +184,7 @@ def load(manifest: Path, requirements: Mapping[str, Requirement]) -> Implementat
     if not cwd.is_dir():
         raise ManifestError(f"{manifest}: cwd: there is no directory {cwd}")
     _check_claims(manifest, raw["claims"], requirements)
-    return Implementation(
+    implementation = Implementation(
         name=raw["name"],
         language=raw["language"],
         command=_command(manifest, "command", raw["command"], cwd, built="build" in raw),
@@ -190,12 +195,20 @@ def load(manifest: Path, requirements: Mapping[str, Requirement]) -> Implementat
         cwd=cwd,
         claims=tuple(raw["claims"]),
         env=dict(raw.get("env", {})),
-        known_failures=tuple(
-            _known_failure(manifest, entry, requirements) for entry in raw.get("known_failures", [])
+        release=raw.get("release", ""),
+        later=_later(manifest, raw.get("release", ""), requirements, frozen),
+        known_failures=_known_failures(
+            manifest, raw.get("known_failures", []), requirements, today
         ),
         least_keep_alive=float(raw.get("least_keep_alive", 0)),
         manifest=manifest,
     )
+    for entry in implementation.known_failures:
+        if not implementation.claimed(requirements[entry.id]):
+            raise ManifestError(
+                f"{manifest}: known_failures: {entry.id} is not claimed, so that it cannot fail"
+            )
+    return implementation
 
 
 def _check_fields(manifest: Path, raw: Mapping[str, Any]) -> None:
@@ -254,20 +267,27 @@ def _command(
     return (found, *arguments)
 
 
-def _known_failure(
-    manifest: Path, entry: Any, requirements: Mapping[str, Requirement]
-) -> KnownFailure:
-    where = f"{manifest}: known_failures"
-    fields = {"id": str, "reason": str, "link": str, "expires": dt.date, "kind": str}
-    if not isinstance(entry, dict) or set(entry) != set(fields):
-        raise ManifestError(f"{where}: an entry has exactly the fields {', '.join(fields)}")
-    for name, kind in fields.items():
-        if not isinstance(entry[name], kind) or not entry[name]:
-            raise ManifestError(f"{where}: {entry['id']}: {name} is empty or of the wrong type")
-    if entry["id"] not in requirements:
-        raise ManifestError(f"{where}: there is no requirement {entry['id']!r}")
-    if entry["kind"] not in KINDS:
-        raise ManifestError(f"{where}: {entry['id']}: kind is one of {', '.join(sorted(KINDS))}")
-    if entry["expires"] < dt.datetime.now(dt.UTC).date():
-        raise ManifestError(f"{where}: {entry['id']}: expired on {entry['expires']}")
-    return KnownFailure(**entry)
+def _later(
+    manifest: Path, release: str, requirements: Mapping[str, Requirement], frozen: Path
+) -> frozenset[str]:
+    if not release:
+        return frozenset()
+    try:
+        return frozenset(requirements) - releases.read(release, frozen)
+    except ValueError as error:
+        raise ManifestError(f"{manifest}: release: {error}") from error
+
+
+def _known_failures(
+    manifest: Path,
+    entries: Sequence[Any],
+    requirements: Mapping[str, Requirement],
+    today: dt.date | None,
+) -> tuple[KnownFailure, ...]:
+    day = today or dt.datetime.now(dt.UTC).date()
+    try:
+        found = tuple(known_failures.parse(entry, requirements, day) for entry in entries)
+        known_failures.check_distinct(found)
+    except ValueError as error:
+        raise ManifestError(f"{manifest}: known_failures: {error}") from error
+    return found

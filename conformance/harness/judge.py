@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from . import bounds, evidence, judging
+from . import bounds, evidence, judging, known_failures
 from .failure_text import failure
+from .fingerprint import fingerprint
 from .implementation import Implementation
 from .judging import Inconclusive, NonConformance, NotRun, Untestable
-from .places import SPECIFICATION
+from .places import RELEASES, SPECIFICATION
 from .requirements import Requirement, SpecificationError, load
 from .starvation import STARVATION, waited
 from .verdicts import Verdict, of_test, worst
@@ -52,6 +53,7 @@ _TYPES: dict[type[BaseException], Verdict] = {
     NotRun: Verdict.NOT_RUN,
     Inconclusive: Verdict.INCONCLUSIVE,
 }
+_FAILED = frozenset({Verdict.FAIL, Verdict.WARN})
 _LETTERS = {
     Verdict.WARN: "W",
     Verdict.NOT_CLAIMED: "n",
@@ -75,6 +77,7 @@ class _Said:
     """Seconds that the threads of this process had waited for a CPU by then."""
     verdicts: list[Verdict] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -90,6 +93,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--specification", metavar="FILE", default=str(SPECIFICATION), help="the normative text"
+    )
+    group.addoption(
+        "--releases",
+        metavar="DIR",
+        default=str(RELEASES),
+        help="the requirements of each release of it",
     )
 
 
@@ -194,16 +203,20 @@ def pytest_runtest_makereport(
         verdict = of_test(verdict, item.stash[_OWN].level)
         said.verdicts.append(verdict)
         said.reasons.append(str(error) or type(error).__name__)
+        said.fingerprints.append(_fingerprint(error))
         _tell(report, item, verdict, error)
     elif call.when == "call":
         said.verdicts.append(Verdict.PASS)
         said.reasons.append("")
+        said.fingerprints.append("")
     if call.when == "teardown":
         final = worst(said.verdicts)
+        first = said.verdicts.index(final)
         report.user_properties += [
             ("requirement", item.stash[_OWN].id),
             ("verdict", str(final)),
-            ("reason", said.reasons[said.verdicts.index(final)]),
+            ("reason", said.reasons[first]),
+            ("fingerprint", said.fingerprints[first] if final in _FAILED else ""),
             ("seconds", round(said.seconds, 4)),
         ]
     return report
@@ -212,16 +225,23 @@ def pytest_runtest_makereport(
 def _tell(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, error: Any) -> None:
     """Make pytest's report of a phase say what the verdict says."""
     requirement = item.stash[_OWN]
-    known = {one.id: one.reason for one in item.config.stash[IMPLEMENTATION].known_failures}
+    implementation = item.config.stash[IMPLEMENTATION]
+    listed = [one for one in implementation.known_failures if one.id == requirement.id]
+    excused = known_failures.excuse(listed, requirement.id, _fingerprint(error))
+    if listed and excused is None and verdict is Verdict.WARN:
+        verdict = Verdict.FAIL
     report.verdict = str(verdict)  # type: ignore[attr-defined]
     if isinstance(error, NonConformance):
         report.longrepr = _failure(item, verdict, error)
     elif verdict is not Verdict.HARNESS_ERROR or not report.longrepr:
         report.longrepr = f"{requirement.id}  {requirement.title}\n  {verdict}: {error}"
-    if verdict in (Verdict.FAIL, Verdict.WARN) and requirement.id in known:
+    if verdict in _FAILED and excused is not None:
         report.verdict = str(Verdict.KNOWN_FAILURE)  # type: ignore[attr-defined]
         report.outcome = "skipped"
-        report.wasxfail = f"known failure: {known[requirement.id]}"
+        report.wasxfail = f"known failure: {excused.reason}"
+    elif verdict.red and requirement.id in implementation.later:
+        report.outcome = "skipped"
+        report.wasxfail = f"not scored: came after {implementation.release}"
     elif verdict.red:
         report.outcome = "failed"
     elif verdict is Verdict.WARN:
@@ -245,9 +265,17 @@ def _failure(item: pytest.Item, verdict: Verdict, error: NonConformance) -> str:
         evidence=place,
         again=_again(item, requirement),
         verdict=verdict,
+        fingerprint=_fingerprint(error),
     )
     evidence.write(place, requirement, item.name, story, text)
     return text
+
+
+def _fingerprint(error: BaseException) -> str:
+    """Return the fingerprint of a failure; nothing where it is none."""
+    if not isinstance(error, NonConformance):
+        return ""
+    return fingerprint(what=error.what, expected=error.expected, observed=error.observed)
 
 
 def _classify(item: pytest.Item, error: BaseException, when: str) -> tuple[Verdict, BaseException]:
@@ -306,5 +334,5 @@ def pytest_report_teststatus(
     if not (said := getattr(report, "verdict", None)):
         return None
     verdict = Verdict(said)
-    category = "failed" if verdict.red else said.lower()
+    category = "failed" if verdict.red and report.failed else said.lower()
     return category, _LETTERS.get(verdict, "?"), (said, {"red": verdict.red})

@@ -175,7 +175,8 @@ def _implementation(config: pytest.Config) -> Implementation:
     if not name:
         raise pytest.UsageError("--impl=NAME|PATH says which implementation to judge")
     try:
-        return load(find(name), judge.specification(config))
+        frozen = Path(config.getoption("releases"))
+        return load(find(name), judge.specification(config), frozen=frozen)
     except ManifestError as error:
         raise pytest.UsageError(str(error)) from error
 

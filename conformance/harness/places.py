@@ -16,5 +16,8 @@ SPECIFICATION = _first(_CHECKOUT / "CONFORMANCE.md", _PACKAGE / "CONFORMANCE.md"
 IMPLEMENTATIONS = _first(_CHECKOUT / "fixtures" / "implementations", _PACKAGE / "implementations")
 """The manifests that `--impl=NAME` finds."""
 
+RELEASES = _PACKAGE / "releases"
+"""The requirements of each release."""
+
 PROTOS = _first(_CHECKOUT / "protos", _PACKAGE / "protos")
 """The schemas."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from . import evidence, judge
+from .known_failures import Seen
 from .reports import report_json, terminal
 from .reports.result import Result
 from .sequences import SEQUENCES
@@ -53,7 +54,8 @@ def begin(config: pytest.Config) -> None:
 def _narrowed(config: pytest.Config) -> list[str]:
     """Return the options that select some of the tests, or of their input, only."""
     # Some belong to plugins that may be switched off.
-    narrowing = ("keyword", "markexpr", "maxfail", "deselect", "lf", "stepwise")
+    selecting = ("keyword", "markexpr", "deselect", "lf", "ignore", "ignore_glob")
+    narrowing = (*selecting, "maxfail", "stepwise")
     given = {name: getattr(config.option, name, None) for name in narrowing}
     found = [f"{name}: {value}" for name, value in given.items() if value]
     found += [word for word in config.args if "::" in word or word.endswith(".py")]
@@ -75,15 +77,14 @@ class Collector:
         """Take the last phase's report, which holds the verdict of all of them."""
         said: dict[str, Any] = dict(report.user_properties)
         if "verdict" in said:
-            self._result.add(
-                said["requirement"], Verdict(said["verdict"]), said["reason"], said["seconds"]
-            )
+            seen = Seen(Verdict(said["verdict"]), said["reason"], said["fingerprint"])
+            self._result.add(said["requirement"], seen, said["seconds"])
         elif report.when not in ("setup", "call", "teardown") and (
             match := _TEST.search(report.nodeid)
         ):
             # A worker process died in the middle of a test: nobody else tells.
             name = f"{match['chapter'].upper()}-{match['number']}"
-            self._result.add(name, Verdict.HARNESS_ERROR, str(report.longrepr), 0.0)
+            self._result.add(name, Seen(Verdict.HARNESS_ERROR, str(report.longrepr)), 0.0)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -99,6 +100,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if status in _KEPT_STATUSES:
         result.narrowed.append("the run did not come to its end")
+    result.complete()
     report_json.write(result, judge.report_directory(config))
     if status not in _KEPT_STATUSES:
         session.exitstatus = result.exit_status

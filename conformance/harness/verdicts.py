@@ -70,22 +70,6 @@ def of_test(verdict: Verdict, level: Level) -> Verdict:
     return Verdict.WARN if (verdict, level) == (Verdict.FAIL, Level.SHOULD) else verdict
 
 
-def of_requirement(tests: Collection[Verdict], *, known: bool) -> Verdict:
-    """Return a requirement's verdict from its tests'.
-
-    Args:
-        tests: verdict of each test that ran; not empty.
-        known: whether it is listed as a known failure. That excuses a failure and
-            nothing else: never an error of the suite, never what was not tested.
-    """
-    verdict = worst(tests)
-    if not known:
-        return verdict
-    if verdict in (Verdict.FAIL, Verdict.WARN):
-        return Verdict.KNOWN_FAILURE
-    return Verdict.STALE_KNOWN_FAILURE if verdict is Verdict.PASS else verdict
-
-
 def overall(
     verdicts: Mapping[str, Verdict],
     requirements: Mapping[str, Requirement],

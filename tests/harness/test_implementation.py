@@ -93,7 +93,9 @@ BROKEN = {
     "unknown ID": (GOOD + KNOWN.replace("SOCK-2", "SOCK-99"), "no requirement 'SOCK-99'"),
     "no reason": (GOOD + KNOWN.replace('"later"', '""'), "reason is empty"),
     "no link": (GOOD + KNOWN.replace("link", "lnk"), "has exactly the fields"),
-    "expired": (GOOD + KNOWN.replace(str(TOMORROW), "2020-01-01"), "expired on 2020-01-01"),
+    "listed twice": (GOOD + KNOWN * 2, "SOCK-2 stands twice"),
+    "not claimed": (GOOD + KNOWN.replace("SOCK-2", "TLS-1"), "TLS-1 is not claimed"),
+    "unknown release": (GOOD + 'release = "9.9"', "release: there is no release '9.9'; .*0.1.0"),
     "unknown kind": (GOOD + KNOWN.replace('"bug"', '"whim"'), "kind is one of"),
 }
 
@@ -104,6 +106,25 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path: Path, case: str) -> None:
 
     with pytest.raises(ManifestError, match=f"mine.toml.*{told}"):
         _load(tmp_path, text)
+
+
+def test_an_entry_that_expired_is_read_all_the_same(tmp_path: Path) -> None:
+    text = GOOD + KNOWN.replace(str(TOMORROW), "2020-01-01")
+
+    assert [entry.expired for entry in _load(tmp_path, text).known_failures] == [True]
+
+
+def test_what_came_after_its_release_is_known(tmp_path: Path) -> None:
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    (frozen / "1.0.0.txt").write_text("SOCK-1\nSOCK-2\n")
+    (tmp_path / "mine.toml").write_text(GOOD + 'release = "1.0.0"')
+    records = {name: requirements.load()[name] for name in ("SOCK-1", "SOCK-2", "SOCK-3")}
+
+    implementation = load(tmp_path / "mine.toml", records, frozen=frozen)
+
+    assert implementation.later == {"SOCK-3"}
+    assert _load(tmp_path, GOOD).later == frozenset()
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:

@@ -129,29 +129,6 @@ def test_a_should_warns_and_a_may_is_claimed_by_its_id(judge_suite: Judge) -> No
     assert (judged.status, judged.report["verdict"]) == (0, "partial")
 
 
-def test_known_failures_excuse_failures_and_nothing_else(judge_suite: Judge) -> None:
-    ids = ["PASS-1", "FAIL-1", "STALE-1", "CODE-1"]
-    bodies = {"FAIL-1": "expect(1, equals=2, what='x')", "CODE-1": "raise RuntimeError"}
-    known = "".join(
-        f"[[known_failures]]\nid = '{name}'\nreason = 'r'\nlink = 'l'\n"
-        "expires = 2999-01-01\nkind = 'bug'\n"
-        for name in ids[1:]
-    )
-
-    judged = judge_suite(
-        "".join(_test(name, bodies.get(name, ""), "") for name in ids),
-        dict.fromkeys(ids, MUST),
-        manifest=known,
-    )
-
-    assert judged.verdicts == {
-        "PASS-1": "PASS",
-        "FAIL-1": "KNOWN_FAILURE",
-        "STALE-1": "STALE_KNOWN_FAILURE",
-        "CODE-1": "HARNESS_ERROR",
-    }
-
-
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--strict",), 9)])
 def test_what_was_not_run_is_red_only_when_strict(
     judge_suite: Judge, options: tuple[str, ...], status: int

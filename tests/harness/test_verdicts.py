@@ -14,7 +14,6 @@ from conformance.harness.verdicts import (
     Overall,
     Verdict,
     exit_status,
-    of_requirement,
     of_test,
     overall,
     worst,
@@ -39,14 +38,6 @@ def test_a_should_that_fails_only_warns(verdict: Verdict, level: Level) -> None:
     expected = V.WARN if verdict is V.FAIL and level is Level.SHOULD else verdict
 
     assert of_test(verdict, level) is expected
-
-
-@pytest.mark.parametrize("verdict", Verdict)
-def test_a_known_failure_excuses_a_failure_and_nothing_else(verdict: Verdict) -> None:
-    excused = {V.FAIL: V.KNOWN_FAILURE, V.WARN: V.KNOWN_FAILURE, V.PASS: V.STALE_KNOWN_FAILURE}
-
-    assert of_requirement([verdict], known=True) is excused.get(verdict, verdict)
-    assert of_requirement([verdict], known=False) is verdict
 
 
 CASES = [

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 
+from ..known_failures import KnownFailure
 from .result import Result
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -34,26 +35,43 @@ def document(result: Result) -> dict[str, Any]:
         },
         "suite": {"version": metadata.version(DISTRIBUTION), "commit": commit()},
         "claims": list(result.implementation.claims),
+        "release": result.implementation.release or None,
         "seed": result.seed,
         "started": result.started,
         "environment": environment(),
         "counts": {str(verdict): count for verdict, count in sorted(result.counts.items())},
-        "requirements": {
-            name: {
-                "title": result.requirements[name].title,
-                "level": str(result.requirements[name].level),
-                "verdict": str(verdict),
-                "tests": len(result.judged[name].verdicts),
-                "seconds": round(result.judged[name].seconds, 3),
-                "reason": result.judged[name].reason,
-            }
-            for name, verdict in result.verdicts.items()
-        },
+        "requirements": {name: _requirement(result, name) for name in result.said},
         "not_selected": result.not_selected,
         "narrowed": result.narrowed,
     }
     jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
     return report
+
+
+def _requirement(result: Result, name: str) -> dict[str, Any]:
+    requirement, judged, seen = result.requirements[name], result.judged[name], result.said[name]
+    excused = result.excused_by(name)
+    return {
+        "title": requirement.title,
+        "level": str(requirement.level),
+        "verdict": str(seen.verdict),
+        "scored": result.scored(name),
+        "tests": len(judged.tests),
+        "seconds": round(judged.seconds, 3),
+        "reason": seen.reason,
+        "fingerprints": judged.fingerprints,
+        "known_failure": _entry(excused) if excused else None,
+    }
+
+
+def _entry(failure: KnownFailure) -> dict[str, str]:
+    return {
+        "reason": failure.reason,
+        "link": failure.link,
+        "expires": failure.expires.isoformat(),
+        "kind": failure.kind,
+        "fingerprint": failure.fingerprint,
+    }
 
 
 def write(result: Result, directory: Path) -> Path:

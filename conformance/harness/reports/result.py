@@ -4,23 +4,26 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ..implementation import Implementation
+from ..known_failures import KnownFailure, Seen, excuse, weigh
 from ..requirements import Requirement
-from ..verdicts import ExitStatus, Overall, Verdict, exit_status, of_requirement, overall, worst
+from ..verdicts import ExitStatus, Overall, Verdict, exit_status, overall
+
+UNTESTED = Seen(Verdict.UNTESTABLE, "it is claimed, and there was no test of it")
+"""What is said of a requirement that a whole run has no test of."""
 
 
 @dataclass(slots=True)
 class Judged:
     """One requirement as seen so far."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
-    """Of each of its tests."""
-    reasons: list[str] = field(default_factory=list)
+    tests: list[Seen] = field(default_factory=list)
+    """What each of its tests said."""
     seconds: float = 0.0
 
     @property
-    def reason(self) -> str:
-        """Reason of the worst verdict; of several the first."""
-        return self.reasons[self.verdicts.index(worst(self.verdicts))]
+    def fingerprints(self) -> list[str]:
+        """Of the failures that were seen, each once."""
+        return list(dict.fromkeys(one.fingerprint for one in self.tests if one.fingerprint))
 
 
 @dataclass(slots=True)
@@ -37,27 +40,55 @@ class Result:
     started: bool = True
     judged: dict[str, Judged] = field(default_factory=dict)
 
-    def add(self, name: str, verdict: Verdict, reason: str, seconds: float) -> None:
+    def add(self, name: str, seen: Seen, seconds: float) -> None:
         """Add what one test said of a requirement."""
         judged = self.judged.setdefault(name, Judged())
-        judged.verdicts.append(verdict)
-        judged.reasons.append(reason)
+        judged.tests.append(seen)
         judged.seconds += seconds
 
+    def complete(self) -> None:
+        """After the last test: in a whole run, do not pass over what is claimed and has none."""
+        if self.narrowed:
+            return
+        for name in self.not_selected:
+            if self.implementation.claimed(self.requirements[name]):
+                self.judged[name] = Judged()
+
     @property
-    def verdicts(self) -> dict[str, Verdict]:
-        """Verdict of each requirement that was judged, in the order of the text."""
-        known = {failure.id for failure in self.implementation.known_failures}
+    def said(self) -> dict[str, Seen]:
+        """Verdict and reason of each requirement that was judged, in the order of the text."""
+        known = self.implementation.known_failures
         return {
-            name: of_requirement(self.judged[name].verdicts, known=name in known)
+            name: weigh(self.judged[name].tests or [UNTESTED], known, name)
             for name in self.requirements
             if name in self.judged
         }
 
     @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Verdict of each requirement that was judged, in the order of the text."""
+        return {name: seen.verdict for name, seen in self.said.items()}
+
+    def excused_by(self, name: str) -> KnownFailure | None:
+        """Return the known failure by which a requirement is excused; None where it is not."""
+        seen = self.said[name]
+        if seen.verdict is not Verdict.KNOWN_FAILURE:
+            return None
+        return excuse(self.implementation.known_failures, name, seen.fingerprint)
+
+    def scored(self, name: str) -> bool:
+        """Tell whether a requirement counts: it is of the release that is asked for, if one is."""
+        return name not in self.implementation.later
+
+    @property
+    def score(self) -> dict[str, Verdict]:
+        """The verdicts that count."""
+        return {name: verdict for name, verdict in self.verdicts.items() if self.scored(name)}
+
+    @property
     def counts(self) -> Counter[Verdict]:
-        """How many requirements have each verdict."""
-        return Counter(self.verdicts.values())
+        """How many requirements that count have each verdict."""
+        return Counter(self.score.values())
 
     @property
     def not_selected(self) -> list[str]:
@@ -67,13 +98,12 @@ class Result:
     @property
     def overall(self) -> Overall:
         """What is said of the implementation."""
-        return overall(
-            self.verdicts, self.requirements, complete=not self.narrowed, started=self.started
-        )
+        asked = {name: one for name, one in self.requirements.items() if self.scored(name)}
+        return overall(self.score, asked, complete=not self.narrowed, started=self.started)
 
     @property
     def exit_status(self) -> ExitStatus:
         """Exit status of the run."""
         return exit_status(
-            list(self.verdicts.values()), self.overall, strict=self.strict, started=self.started
+            list(self.score.values()), self.overall, strict=self.strict, started=self.started
         )

@@ -16,28 +16,44 @@ _SHOWN = 160
 
 def summary(result: Result, report: Path) -> Iterator[Line]:
     """Yield the lines of the summary."""
-    for name, verdict in result.verdicts.items():
+    for name, seen in result.said.items():
         judged, requirement = result.judged[name], result.requirements[name]
+        aside = "" if result.scored(name) else ", not scored"
         yield (
             (
-                f"{verdict:<{_WIDTH}}  {name:<8}{requirement.level:<7} {requirement.title}"
-                f"  ({len(judged.verdicts)} tests, {judged.seconds:.2f} s)"
+                f"{seen.verdict:<{_WIDTH}}  {name:<8}{requirement.level:<7} {requirement.title}"
+                f"  ({len(judged.tests)} tests, {judged.seconds:.2f} s{aside})"
             ),
-            _markup(verdict),
+            _markup(seen.verdict),
         )
-        if verdict is not Verdict.PASS and judged.reason:
-            yield f"{'':<{_WIDTH}}  {'':<8}{_short(judged.reason)}", {}
+        for line in _details(result, name):
+            yield f"{'':<{_WIDTH}}  {'':<8}{line}", {}
+    if later := [name for name in result.said if not result.scored(name)]:
+        release = result.implementation.release
+        yield f"{len(later)} requirements came after {release}, and are not scored", {}
     if result.not_selected:
         yield f"{len(result.not_selected)} requirements were not selected", {}
     if result.narrowed:
         yield f"less than the whole run: {'; '.join(result.narrowed)}", {}
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(result.counts.items()))
+    asked = f" by {release}" if (release := result.implementation.release) else ""
     yield "", {}
     yield f"report: {report}", {}
     yield (
-        f"{result.implementation.name} {result.version}: {result.overall}  ({counts})",
+        f"{result.implementation.name} {result.version}: {result.overall}{asked}  ({counts})",
         {"bold": True, "red": result.exit_status != 0, "green": result.exit_status == 0},
     )
+
+
+def _details(result: Result, name: str) -> Iterator[str]:
+    """Yield what else is to be known of a requirement that is not simply passed."""
+    seen, prints = result.said[name], result.judged[name].fingerprints
+    if seen.verdict is not Verdict.PASS and seen.reason:
+        yield _short(seen.reason)
+    if (entry := result.excused_by(name)) is not None:
+        yield _short(f"known until {entry.expires} ({entry.kind}, {entry.link}): {entry.reason}")
+    if prints:
+        yield f"fingerprint {', '.join(prints)}"
 
 
 def _markup(verdict: Verdict) -> dict[str, bool]:
