@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from ..harness.implementation import ManifestError
 from ..harness.reports.reading import ReportError
+from . import known_failures
 
-COMMANDS: tuple[ModuleType, ...] = ()
+COMMANDS: tuple[ModuleType, ...] = (known_failures,)
 """In the order in which the help shows them."""
 
 WRONG_USE = 2
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except ReportError as error:
+    except (ManifestError, ReportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command's own words
         return WRONG_USE
 
