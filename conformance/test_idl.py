@@ -19,6 +19,8 @@ from blackhole.identity.v1 import identity_pb2 as pb
 from .harness import reflection
 from .harness.identity import SERVICE, Identity
 from .harness.judging import attach, did, expect, not_run
+from .harness.nodes import Node
+from .harness.orchestrator import SERVICE as ORCHESTRATOR
 from .harness.places import PROTOS
 from .harness.schemas import expect_served, file_of, methods_of
 
@@ -160,6 +162,22 @@ async def test_idl_5_a_method_that_does_not_exist_is_unimplemented(
 
     after = await identity.check(channel=channel)
     expect(answer.code, equals="UNIMPLEMENTED", what=f"code of {path}")
+    expect(after.code, equals="OK", what="Check on the same connection, after")
+
+
+@pytest.mark.transports("unix")
+@pytest.mark.also_profile("orchestrator")
+async def test_idl_5_the_orchestrator_has_no_other_method(node: Node) -> None:
+    """IDL-5: A made-up method of the orchestrator is UNIMPLEMENTED."""
+    orchestrator = await node.orchestrate(services=["identity"])
+    channel = orchestrator.connect()
+    control = await orchestrator.check(channel=channel)
+
+    answer = await channel.unary(f"/{ORCHESTRATOR}/NoSuchMethod", b"", None)
+
+    after = await orchestrator.check(channel=channel)
+    expect(control.code, equals="OK", what="Check on the same connection, before")
+    expect(answer.code, equals="UNIMPLEMENTED", what=f"code of {ORCHESTRATOR}/NoSuchMethod")
     expect(after.code, equals="OK", what="Check on the same connection, after")
 
 

@@ -44,6 +44,25 @@ DAMAGED = (
 
 
 @pytest.mark.parametrize("name", SERVICES)
+async def test_idl_5_the_other_services_have_no_other_method(
+    shared_services: SharedServices, transport: str, name: str
+) -> None:
+    """IDL-5: A made-up method of storage, ledger or events is UNIMPLEMENTED."""
+    kind, _, full_name = SERVICES[name]
+    service = await shared_services.get(transport, kind)
+
+    async with unharmed(service):
+        channel = service.connect()
+        control = await service.check(channel=channel)
+        answer = await channel.unary(f"/{full_name}/NoSuchMethod", b"", None)
+        after = await service.check(channel=channel)
+
+        expect(control.code, equals="OK", what="Check on the same connection, before")
+        expect(answer.code, equals="UNIMPLEMENTED", what=f"code of {full_name}/NoSuchMethod")
+        expect(after.code, equals="OK", what="Check on the same connection, after")
+
+
+@pytest.mark.parametrize("name", SERVICES)
 async def test_idl_1_the_other_services_offer_the_schema(
     shared_services: SharedServices, transport: str, name: str
 ) -> None:
