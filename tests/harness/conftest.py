@@ -41,6 +41,7 @@ pytest_plugins = [
     "conformance.harness.judge",
     "conformance.harness.reporting",
     "conformance.harness.options",
+    "conformance.harness.ending",
     "conformance.harness.fixtures",
     "conformance.harness.fixtures_client",
 ]
