@@ -315,7 +315,7 @@ def _unpacked(error: BaseException) -> list[BaseException]:
 
 def _again(item: pytest.Item, requirement: Requirement) -> str:
     config = item.config
-    words = ["pytest conformance/"]
+    words = ["pytest --pyargs conformance" if config.option.pyargs else "pytest conformance/"]
     if config.getoption("impl"):
         words.append(f"--impl={config.getoption('impl')}")
     words += [f"--attach={text}" for text in config.getoption("attach")]

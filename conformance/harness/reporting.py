@@ -59,6 +59,9 @@ def _narrowed(config: pytest.Config) -> list[str]:
     given = {name: getattr(config.option, name, None) for name in narrowing}
     found = [f"{name}: {value}" for name, value in given.items() if value]
     found += [word for word in config.args if "::" in word or word.endswith(".py")]
+    if config.option.pyargs:
+        # One module of the package, as `conformance.test_sock`.
+        found += [word for word in config.args if "." in word and "::" not in word]
     if (examples := config.getoption("examples")) < EXAMPLES:
         found.append(f"examples: {examples} of {EXAMPLES}")
     if (sequences := config.getoption("sequences")) < SEQUENCES:

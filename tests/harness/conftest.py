@@ -37,14 +37,9 @@ filterwarnings = error
 """
 
 CONFTEST = """
-pytest_plugins = [
-    "conformance.harness.judge",
-    "conformance.harness.reporting",
-    "conformance.harness.options",
-    "conformance.harness.ending",
-    "conformance.harness.fixtures",
-    "conformance.harness.fixtures_client",
-]
+from conformance.plugin import PLUGINS
+
+pytest_plugins = list(PLUGINS)
 """
 
 IMPORTS = """
@@ -94,6 +89,8 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
         command: Sequence[str] = NOTHING,
         claims: Sequence[str] = ("service",),
         processes: Sequence[str] = ("-n", "0"),
+        settings: str = INI,
+        report: str = ".conformance/mine",
     ) -> Judged:
         records = (
             RECORD.format(id=name, level=level, profile=profile)
@@ -104,20 +101,21 @@ def judge_suite(pytester: pytest.Pytester) -> Judge:
             f"name = 'mine'\nlanguage = 'None'\nclaims = {list(claims)}\n"
             f"command = {list(command)}\n{manifest}"
         )
-        pytester.makeini(INI)
+        pytester.makeini(settings)
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(test_small=IMPORTS + source)
         done = pytester.runpytest_subprocess(
             "--impl=./mine.toml",
             "--specification=SPEC.md",
+            f"--report={report}",
             *("-p", "no:cacheprovider"),
             *processes,
             *options,
             timeout=ENDLESS,
         )
-        file = Path(pytester.path, ".conformance", "mine", "report.json")
-        report = json.loads(file.read_text()) if file.exists() else {}
-        return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), report)
+        file = Path(pytester.path, report, "report.json")
+        told = json.loads(file.read_text()) if file.exists() else {}
+        return Judged(int(done.ret), done.stdout.str() + done.stderr.str(), told)
 
     return judge
 

@@ -4,12 +4,14 @@ import json
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
+from .. import places
 from ..known_failures import KnownFailure
 from .result import Result
 
@@ -17,6 +19,9 @@ SCHEMA = Path(__file__).with_name("schema.json")
 """The published schema."""
 
 DISTRIBUTION = "blackhole-conformance"
+
+UNKNOWN = "unknown"
+"""What is said where there is no commit to be known."""
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def document(result: Result) -> dict[str, Any]:
             "version": result.version,
             "language": result.implementation.language,
         },
-        "suite": {"version": metadata.version(DISTRIBUTION), "commit": commit()},
+        "suite": suite(),
         "claims": list(result.implementation.claims),
         "release": result.implementation.release or None,
         "seed": result.seed,
@@ -83,6 +88,11 @@ def write(result: Result, directory: Path) -> Path:
     return draft.replace(directory / "report.json")
 
 
+def suite() -> dict[str, str]:
+    """Return what judges: the suite's version, and its commit."""
+    return {"version": metadata.version(DISTRIBUTION), "commit": commit()}
+
+
 def environment() -> dict[str, Any]:
     """Return what a reader must know of the host to weigh the report."""
     return {
@@ -96,17 +106,22 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
 def commit() -> str:
-    """Return the commit of the suite's checkout; `unknown` outside of one."""
+    """Return the commit of the suite: of its checkout, or the one that its wheel was built from."""
+    if places.CHECKOUT is None:
+        return (
+            places.COMMIT.read_text(encoding="ascii").strip() if places.COMMIT.exists() else UNKNOWN
+        )
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
-            cwd=Path(__file__).parent,
+            cwd=places.CHECKOUT,
             capture_output=True,
             text=True,
             check=True,
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return UNKNOWN
     return done.stdout.strip()
