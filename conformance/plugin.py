@@ -14,6 +14,7 @@ SUITE = "conformance"
 
 PLUGINS = (
     "conformance.harness.judge",
+    "conformance.harness.sharding",
     "conformance.harness.reporting",
     "conformance.harness.options",
     "conformance.harness.settings",

@@ -7,9 +7,9 @@ from types import ModuleType
 
 from ..harness.implementation import ManifestError
 from ..harness.reports.reading import ReportError
-from . import known_failures
+from . import known_failures, merge
 
-COMMANDS: tuple[ModuleType, ...] = (known_failures,)
+COMMANDS: tuple[ModuleType, ...] = (known_failures, merge)
 """In the order in which the help shows them."""
 
 WRONG_USE = 2

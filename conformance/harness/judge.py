@@ -37,6 +37,9 @@ SEED = pytest.StashKey[int]()
 PREFLIGHT_FAILURE = pytest.StashKey[str]()
 """Why nothing can be judged; absent when something can."""
 
+TESTS = pytest.StashKey[dict[str, str]]()
+"""The requirement of each test that options left, by node ID, in the order of the text."""
+
 _REQUIREMENTS = pytest.StashKey[dict[str, Requirement]]()
 _OWN = pytest.StashKey[Requirement]()
 _PRESET = pytest.StashKey[tuple[Verdict, str]]()
@@ -143,6 +146,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if problems:
         raise pytest.UsageError("\n".join(problems))
     items.sort(key=lambda item: order.index(item.stash[_OWN].id))
+    config.stash[TESTS] = {item.nodeid: item.stash[_OWN].id for item in items}
     for item in items:
         if preset := _preset(config, item.stash[_OWN]):
             item.stash[_PRESET] = preset

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from . import evidence, judge
-from .known_failures import Seen
-from .reports import report_json, terminal
+from . import evidence, judge, sharding
+from .reports import report_json, shard, terminal
 from .reports.result import Result
 from .sequences import SEQUENCES
 from .strategies import EXAMPLES
@@ -39,12 +38,14 @@ def begin(config: pytest.Config) -> None:
     evidence.clear(directory, judge.specification(config))
     if not config.option.xmlpath:
         config.option.xmlpath = str(directory / "junit.xml")
+    part = sharding.begun(config)
     config.stash[_RESULT] = result = Result(
         implementation=config.stash[judge.IMPLEMENTATION],
         version=config.stash[judge.VERSION],
         seed=config.stash[judge.SEED],
         requirements=judge.specification(config),
-        narrowed=_narrowed(config),
+        narrowed=_narrowed(config) + ([str(part)] if part else []),
+        shard=part,
         # pytest's own --strict; for the suite it also means that what was not run is red.
         strict=bool(config.getini("strict")),
     )
@@ -79,15 +80,18 @@ class Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the last phase's report, which holds the verdict of all of them."""
         said: dict[str, Any] = dict(report.user_properties)
-        if "verdict" in said:
-            seen = Seen(Verdict(said["verdict"]), said["reason"], said["fingerprint"])
-            self._result.add(said["requirement"], seen, said["seconds"])
-        elif report.when not in ("setup", "call", "teardown") and (
-            match := _TEST.search(report.nodeid)
-        ):
+        if "verdict" not in said:
+            match = _TEST.search(report.nodeid)
+            if report.when in ("setup", "call", "teardown") or match is None:
+                return
             # A worker process died in the middle of a test: nobody else tells.
-            name = f"{match['chapter'].upper()}-{match['number']}"
-            self._result.add(name, Seen(Verdict.HARNESS_ERROR, str(report.longrepr)), 0.0)
+            said = {
+                "requirement": f"{match['chapter'].upper()}-{match['number']}",
+                "verdict": str(Verdict.HARNESS_ERROR),
+                "reason": str(report.longrepr),
+                "seconds": 0.0,
+            }
+        self._result.take(shard.name(report.nodeid), said)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,6 +105,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     status = int(session.exitstatus)
     if status == ExitStatus.WRONG_USE:
         return
+    if result.shard is not None:
+        sharding.complete(result.shard, config)
+        if status == ExitStatus.NO_TESTS and result.shard.whole.tests:
+            # There are more shards than tests, or fewer parts to be had.
+            status = ExitStatus.OK
+        result.shard.ended = status not in _KEPT_STATUSES
     if status in _KEPT_STATUSES:
         result.narrowed.append("the run did not come to its end")
     result.complete()

@@ -13,6 +13,7 @@ import jsonschema
 
 from .. import places
 from ..known_failures import KnownFailure
+from . import shard
 from .result import Result
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -43,12 +44,16 @@ def document(result: Result) -> dict[str, Any]:
         "release": result.implementation.release or None,
         "seed": result.seed,
         "started": result.started,
-        "environment": environment(),
+        "environment": result.environment or environment(),
         "counts": {str(verdict): count for verdict, count in sorted(result.counts.items())},
         "requirements": {name: _requirement(result, name) for name in result.said},
         "not_selected": result.not_selected,
         "narrowed": result.narrowed,
     }
+    if result.shard is not None:
+        report["shard"] = shard.document(result.shard, result.implementation, strict=result.strict)
+    if result.merged:
+        report["shards"] = result.merged
     jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
     return report
 

@@ -1,12 +1,15 @@
 """The result of a run, from which every report is made."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..implementation import Implementation
 from ..known_failures import KnownFailure, Seen, excuse, weigh
 from ..requirements import Requirement
 from ..verdicts import ExitStatus, Overall, Verdict, exit_status, overall
+from .shard import Said, Shard
 
 UNTESTED = Seen(Verdict.UNTESTABLE, "it is claimed, and there was no test of it")
 """What is said of a requirement that a whole run has no test of."""
@@ -38,7 +41,22 @@ class Result:
     """Options and events by which the run is less than the whole; empty for the whole."""
     strict: bool = False
     started: bool = True
+    shard: Shard | None = None
+    """The part that the run is, where several judge together."""
+    merged: list[dict[str, Any]] = field(default_factory=list)
+    """The shards that it was merged from, as report.json has them."""
+    lacking: Sequence[str] = ()
+    """Requirements of which it lacks tests, where not all shards were there."""
+    environment: dict[str, Any] | None = None
+    """What is told of the host, where it was not this one."""
     judged: dict[str, Judged] = field(default_factory=dict)
+
+    def take(self, test: str, said: Said) -> None:
+        """Add what is reported of a test, which `merge` finds in the reports of shards."""
+        if self.shard is not None:
+            self.shard.said[test] = said
+        seen = Seen(Verdict(said["verdict"]), said["reason"], said.get("fingerprint", ""))
+        self.add(said["requirement"], seen, said["seconds"])
 
     def add(self, name: str, seen: Seen, seconds: float) -> None:
         """Add what one test said of a requirement."""
@@ -58,11 +76,16 @@ class Result:
     def said(self) -> dict[str, Seen]:
         """Verdict and reason of each requirement that was judged, in the order of the text."""
         known = self.implementation.known_failures
-        return {
+        said = {
             name: weigh(self.judged[name].tests or [UNTESTED], known, name)
             for name in self.requirements
             if name in self.judged
         }
+        for name in self.shard.lacking if self.shard else self.lacking:
+            if name in said and said[name].verdict is Verdict.STALE_KNOWN_FAILURE:
+                # What is known to fail may fail in another shard.
+                said[name] = Seen(Verdict.PASS, "")
+        return said
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -104,6 +127,9 @@ class Result:
     @property
     def exit_status(self) -> ExitStatus:
         """Exit status of the run."""
-        return exit_status(
-            list(self.score.values()), self.overall, strict=self.strict, started=self.started
-        )
+        verdicts = list(self.score.values())
+        status = exit_status(verdicts, self.overall, strict=self.strict, started=self.started)
+        if status is ExitStatus.INCONCLUSIVE and self.shard is not None:
+            # Whether any MUST passed is seen once the shards are merged.
+            return status if any(verdict.red for verdict in verdicts) else ExitStatus.OK
+        return status
