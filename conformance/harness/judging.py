@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
+from .printable import printable
+
 T = TypeVar("T")
 
 _RUN = re.compile(r"(.)\1{39,}")
@@ -152,7 +154,8 @@ def _differing(observed: Any, equals: Any, shown: Callable[[Any], str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    # Before it is cut: of a secret that is cut short nobody knows any more that it is one.
+    text = printable(value if isinstance(value, str) else repr(value))
     text = _RUN.sub(lambda run: f"{run[1]}… ({len(run[0])} times)", text)
     if len(text) <= SHOWN:
         return text

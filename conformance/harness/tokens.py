@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from .redaction import keep_token
+
 ISSUER = "https://issuer.suite.test"
 AUDIENCE = "blackhole-suite"
 
@@ -125,7 +127,9 @@ class Issuer:
 def signed(header: Part, claims: Part, key: Key) -> str:
     """Return a token made of these parts."""
     body = f"{encoded(header)}.{encoded(claims)}"
-    return f"{body}.{encoded(key.sign(body.encode()))}"
+    token = f"{body}.{encoded(key.sign(body.encode()))}"
+    keep_token(token)
+    return token
 
 
 def encoded(part: Part) -> str:
