@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (ManifestError, ReportError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command's own words
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return WRONG_USE
 
 

@@ -65,14 +65,14 @@ def run(options: argparse.Namespace) -> int:
     new = revise(listing, report, fingerprints=options.fingerprints)
     after = listing.text()
     if after == before:
-        print("the list is up to date")  # noqa: T201 - a command's own words
+        print("the list is up to date")
         return 0
     if not options.write:
         sys.stdout.writelines(_difference(file, before, after))
         return 1
     file.write_bytes(after.encode())
     asked = f"; {new} to be filled in: {', '.join(_FIELDS[1:])}" if new else ""
-    print(f"{file}: {len(listing.entries)} known failures{asked}")  # noqa: T201 - as above
+    print(f"{file}: {len(listing.entries)} known failures{asked}")
     return 0
 
 

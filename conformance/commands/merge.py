@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..harness import evidence
 from ..harness.places import SPECIFICATION
-from ..harness.reports import merging, report_json, terminal
+from ..harness.reports import merging, report_json, terminal, writing
 from ..harness.reports.reading import ReportError, read
 from ..harness.requirements import SpecificationError, load
 
@@ -63,9 +63,11 @@ def run(options: argparse.Namespace) -> int:
     evidence.clear(options.report, requirements)
     for one in parts:
         _gather(one, options.report, requirements)
-    file = report_json.write(result, options.report)
-    for line, _ in terminal.summary(result, file):
+    problems = writing.write(result, options.report)
+    for line, _ in terminal.summary(result, options.report / "report.html"):
         sys.stdout.write(f"{line}\n")
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
     return result.exit_status
 
 

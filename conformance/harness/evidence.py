@@ -1,6 +1,7 @@
 """Evidence: what a stranger needs to see a failure, written before anything is cleaned up."""
 
 import datetime as dt
+import hashlib
 import json
 import re
 import shutil
@@ -8,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .judging import Story
+from .printable import visible
+from .redaction import redacted, redacted_bytes
 from .requirements import Requirement
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -24,18 +27,27 @@ def clear(report: Path, names: Iterable[str]) -> None:
 
 def place(report: Path, requirement: Requirement, test: str) -> Path:
     """Return the directory of one test's evidence."""
-    return report / requirement.id / _UNSAFE.sub("-", test)[:_LONGEST_NAME].strip("-")
+    name = _UNSAFE.sub("-", redacted(test))
+    if len(name) > _LONGEST_NAME:
+        # Two tests may differ in what is cut off.
+        digest = hashlib.sha256(test.encode(errors="replace")).hexdigest()
+        name = f"{name[:_LONGEST_NAME]}-{digest[:8]}"
+    return report / requirement.id / name.strip("-")
 
 
 def write(directory: Path, requirement: Requirement, test: str, story: Story, failure: str) -> None:
-    """Write the evidence of one failed test."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write the evidence of one test that did not pass: as it was, but for secrets."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     texts: list[str] = []
     for name, content in story.attachments.items():
         data = content() if callable(content) else content
         if isinstance(data, str):
+            data = redacted(data)
             texts.append(data)
-            data = data.encode(errors="replace")
+            data = data.encode(errors="backslashreplace")
+        else:
+            data = redacted_bytes(data)
         (directory / _UNSAFE.sub("-", name)).write_bytes(data)
     (directory / "timeline.txt").write_text(
         "\n".join(timeline(story.steps, texts)) + "\n", encoding="utf-8"
@@ -45,10 +57,10 @@ def write(directory: Path, requirement: Requirement, test: str, story: Story, fa
 
 def timeline(steps: Sequence[tuple[float, str]], logs: Iterable[str]) -> list[str]:
     """Merge what the suite did with what the implementation logged, by wall-clock time."""
-    events = [(moment, f"suite  {step}") for moment, step in steps]
+    events = [(moment, f"suite  {redacted(step)}") for moment, step in steps]
     events += [event for log in logs for event in _logged(log)]
     return [
-        f"{dt.datetime.fromtimestamp(moment, dt.UTC):%H:%M:%S.%f}  {text}"
+        f"{dt.datetime.fromtimestamp(moment, dt.UTC):%H:%M:%S.%f}  {visible(text)}"
         for moment, text in sorted(events)
     ]
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from . import bounds, evidence, judging, known_failures
-from .failure_text import failure
-from .fingerprint import fingerprint
+from . import bounds, evidence, judging, known_failures, outgoing
+from .failure_text import Failure
 from .implementation import Implementation
 from .judging import Inconclusive, NonConformance, NotRun, Untestable
 from .places import RELEASES, SPECIFICATION
+from .printable import printable
 from .requirements import Requirement, SpecificationError, load
 from .starvation import STARVATION, waited
 from .verdicts import Verdict, of_test, worst
@@ -79,9 +79,22 @@ class _Said:
     waited: float
     """Seconds that the threads of this process had waited for a CPU by then."""
     verdicts: list[Verdict] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    fingerprints: list[str] = field(default_factory=list)
+    failures: list[Failure | None] = field(default_factory=list)
+    """What there is to tell of each."""
     seconds: float = 0.0
+
+    def add(self, verdict: Verdict, failure: Failure | None) -> bool:
+        """Add what a phase came to; tell whether it is worse than all before."""
+        worse = all(verdict.rank > earlier.rank for earlier in self.verdicts)
+        self.verdicts.append(verdict)
+        self.failures.append(failure)
+        return worse
+
+    @property
+    def final(self) -> tuple[Verdict, Failure | None]:
+        """The worst verdict, and what there is to tell of it."""
+        verdict = worst(self.verdicts)
+        return verdict, self.failures[self.verdicts.index(verdict)]
 
 
 class _Preset(Skipped):
@@ -205,38 +218,80 @@ def pytest_runtest_makereport(
     if call.excinfo is not None:
         verdict, error = _believed(*_classify(item, call.excinfo.value, call.when), said)
         verdict = of_test(verdict, item.stash[_OWN].level)
-        said.verdicts.append(verdict)
-        said.reasons.append(str(error) or type(error).__name__)
-        said.fingerprints.append(_fingerprint(error))
         _tell(report, item, verdict, error)
     elif call.when == "call":
-        said.verdicts.append(Verdict.PASS)
-        said.reasons.append("")
-        said.fingerprints.append("")
+        said.add(Verdict.PASS, None)
     if call.when == "teardown":
-        final = worst(said.verdicts)
-        first = said.verdicts.index(final)
-        report.user_properties += [
-            ("requirement", item.stash[_OWN].id),
-            ("verdict", str(final)),
-            ("reason", said.reasons[first]),
-            ("fingerprint", said.fingerprints[first] if final in _FAILED else ""),
-            ("seconds", round(said.seconds, 4)),
-        ]
+        _conclude(report, item, said)
+    outgoing.clean(report)
     return report
 
 
+def _conclude(report: pytest.TestReport, item: pytest.Item, said: _Said) -> None:
+    """Let the last phase's report carry what was said of the test."""
+    verdict, failure = said.final
+    reason, requirement = failure.reason if failure else "", item.stash[_OWN]
+    fingerprint = failure.fingerprint if failure and verdict in _FAILED else ""
+    report.user_properties += [
+        ("requirement", requirement.id),
+        ("verdict", str(verdict)),
+        ("reason", reason),
+        ("fingerprint", fingerprint),
+        ("seconds", round(said.seconds, 4)),
+    ]
+    case: dict[str, Any] = {
+        "name": printable(item.nodeid.rpartition("/")[2]),
+        "verdict": str(verdict),
+        "reason": reason,
+        "seconds": round(said.seconds, 4),
+        "fingerprint": fingerprint,
+    }
+    directory = report_directory(item.config)
+    place = evidence.place(directory, requirement, item.name)
+    if failure and _evident(item, verdict, failure):
+        case["evidence"] = place.relative_to(directory).as_posix()
+        case["failure"] = {
+            "did": list(failure.did),
+            "looked_at": failure.looked_at,
+            "expected": failure.expected,
+            "observed": failure.observed,
+            "again": failure.again,
+        }
+    # A dict, as that crosses from the process that judges to the one that reports.
+    report.case = case  # type: ignore[attr-defined]
+
+
 def _tell(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, error: Any) -> None:
-    """Make pytest's report of a phase say what the verdict says."""
-    requirement = item.stash[_OWN]
+    """Make pytest's report of a phase say what the verdict says, and write the evidence."""
+    requirement, said = item.stash[_OWN], item.stash[_SAID]
+    failure = Failure.of(verdict, error, said.story, _again(item, requirement))
+    worse = said.add(verdict, failure)
+    place = evidence.place(report_directory(item.config), requirement, item.name)
+    text = failure.text(requirement, place)
+    if worse and _evident(item, verdict, failure):
+        if verdict is Verdict.HARNESS_ERROR:
+            judging.attach("traceback.txt", str(report.longrepr))
+        evidence.write(place, requirement, item.name, said.story, text)
+    _say(report, item, failure, error, text)
+
+
+def _evident(item: pytest.Item, verdict: Verdict, failure: Failure) -> bool:
+    """Tell whether there is something to show: that it was not to be run is told in a word."""
+    return _PRESET not in item.stash and (verdict.red or bool(failure.looked_at))
+
+
+def _say(
+    report: pytest.TestReport, item: pytest.Item, failure: Failure, error: Any, text: str
+) -> None:
+    requirement, verdict = item.stash[_OWN], failure.verdict
     implementation = item.config.stash[IMPLEMENTATION]
     listed = [one for one in implementation.known_failures if one.id == requirement.id]
-    excused = known_failures.excuse(listed, requirement.id, _fingerprint(error))
+    excused = known_failures.excuse(listed, requirement.id, failure.fingerprint)
     if listed and excused is None and verdict is Verdict.WARN:
         verdict = Verdict.FAIL
     report.verdict = str(verdict)  # type: ignore[attr-defined]
     if isinstance(error, NonConformance):
-        report.longrepr = _failure(item, verdict, error)
+        report.longrepr = text
     elif verdict is not Verdict.HARNESS_ERROR or not report.longrepr:
         report.longrepr = f"{requirement.id}  {requirement.title}\n  {verdict}: {error}"
     if verdict in _FAILED and excused is not None:
@@ -255,31 +310,6 @@ def _tell(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, error:
     else:
         report.outcome = "skipped"
         report.longrepr = (str(item.path), item.location[1] or 0, f"{verdict}: {error}")
-
-
-def _failure(item: pytest.Item, verdict: Verdict, error: NonConformance) -> str:
-    """Write the evidence, and return the text of a failure."""
-    requirement, story = item.stash[_OWN], item.stash[_SAID].story
-    directory = report_directory(item.config)
-    place = evidence.place(directory, requirement, item.name)
-    text = failure(
-        requirement,
-        error,
-        story,
-        evidence=place,
-        again=_again(item, requirement),
-        verdict=verdict,
-        fingerprint=_fingerprint(error),
-    )
-    evidence.write(place, requirement, item.name, story, text)
-    return text
-
-
-def _fingerprint(error: BaseException) -> str:
-    """Return the fingerprint of a failure; nothing where it is none."""
-    if not isinstance(error, NonConformance):
-        return ""
-    return fingerprint(what=error.what, expected=error.expected, observed=error.observed)
 
 
 def _classify(item: pytest.Item, error: BaseException, when: str) -> tuple[Verdict, BaseException]:
@@ -307,7 +337,9 @@ def _believed(verdict: Verdict, error: BaseException, said: _Said) -> tuple[Verd
         told = f"the implementation waited {starved:.1f} s for a CPU, in {lasted:.1f} s"
     else:
         return verdict, error
-    return Verdict.INCONCLUSIVE, Inconclusive(f"{told}; seen meanwhile: {error}")
+    doubted = Inconclusive(f"{told}; seen meanwhile: {error}")
+    doubted.__cause__ = error
+    return Verdict.INCONCLUSIVE, doubted
 
 
 def _unpacked(error: BaseException) -> list[BaseException]:

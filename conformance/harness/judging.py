@@ -21,6 +21,10 @@ SHOWN = 2000
 """Characters of a value that a failure shows at most; the evidence holds the rest."""
 
 
+_READ = 32 * SHOWN
+"""Characters in which secrets are looked for: a mark is shorter than its secret, by much less."""
+
+
 class NonConformance(AssertionError):  # noqa: N818 - the word of the field
     """The implementation did something else than the requirement asks for."""
 
@@ -154,9 +158,10 @@ def _differing(observed: Any, equals: Any, shown: Callable[[Any], str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    # Before it is cut: of a secret that is cut short nobody knows any more that it is one.
-    text = printable(value if isinstance(value, str) else repr(value))
+    text = value if isinstance(value, str) else repr(value)
     text = _RUN.sub(lambda run: f"{run[1]}… ({len(run[0])} times)", text)
-    if len(text) <= SHOWN:
-        return text
-    return f"{text[:SHOWN]} … ({len(text)} characters in all)"
+    # Before it is cut to what is shown: of half a secret nobody knows that it is one.
+    shown = printable(text[:_READ])
+    if len(text) <= _READ and len(shown) <= SHOWN:
+        return shown
+    return f"{shown[:SHOWN]} … ({len(text)} characters in all)"

@@ -15,6 +15,7 @@ import pytest
 from . import judge, reporting
 from .implementation import Implementation, ManifestError, find, load
 from .preflight import run_preflight, workdir_problem
+from .printable import printable
 from .sequences import SEQUENCES
 from .strategies import BODIES_A_ROUND, EXAMPLES
 from .verdicts import ExitStatus
@@ -218,9 +219,9 @@ def _version(config: pytest.Config) -> str:
     implementation = config.stash[judge.IMPLEMENTATION]
     try:
         implementation.run_build()
-        return implementation.version()
+        return printable(implementation.version())
     except ManifestError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(printable(str(error))) from error
 
 
 def _preflight(config: pytest.Config) -> str:
@@ -239,11 +240,12 @@ def _smoke(config: pytest.Config) -> None:
 
 def _run_preflight(config: pytest.Config, **how: Any) -> str | None:
     try:
-        return run_preflight(
+        failure = run_preflight(
             config.stash[judge.IMPLEMENTATION],
             config.stash[WORKDIR],
             config.getoption("start_timeout"),
             **how,
         )
     except ManifestError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(printable(str(error))) from error
+    return failure and printable(failure)

@@ -4,18 +4,22 @@ A pytest plugin, at work in the process that reports; with `-n` the workers only
 """
 
 import re
+import time
 from typing import Any
 
 import pytest
 
-from . import evidence, judge, sharding
-from .reports import report_json, shard, terminal
+from . import evidence, judge, outgoing, sharding
+from .reports import shard, terminal, writing
 from .reports.result import Result
 from .sequences import SEQUENCES
 from .strategies import EXAMPLES
 from .verdicts import ExitStatus, Verdict
 
 _RESULT = pytest.StashKey[Result]()
+_BEGAN = pytest.StashKey[float]()
+_TOLD = pytest.StashKey[list[str]]()
+"""What could not be written."""
 
 _KEPT_STATUSES = frozenset(
     {
@@ -49,6 +53,7 @@ def begin(config: pytest.Config) -> None:
         # pytest's own --strict; for the suite it also means that what was not run is red.
         strict=bool(config.getini("strict")),
     )
+    config.stash[_BEGAN] = time.monotonic()
     config.pluginmanager.register(Collector(result), "conformance-collector")
 
 
@@ -77,10 +82,16 @@ class Collector:
         """Start with nothing judged."""
         self._result = result
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the last phase's report, which holds the verdict of all of them."""
+        # Before pytest writes it: what a worker cleaned is clean, but not what tells of its death.
+        outgoing.clean(report)
+        outgoing.clean_name(report)
         said: dict[str, Any] = dict(report.user_properties)
-        if "verdict" not in said:
+        if "verdict" in said:
+            said = vars(report)["case"] | {"requirement": said["requirement"]}
+        else:
             match = _TEST.search(report.nodeid)
             if report.when in ("setup", "call", "teardown") or match is None:
                 return
@@ -96,12 +107,13 @@ class Collector:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write report.json, and set the exit status."""
+    """Write the reports, and set the exit status."""
     config = session.config
     if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):
         return
     result = config.stash[_RESULT]
-    result.started = judge.PREFLIGHT_FAILURE not in config.stash
+    result.preflight = config.stash.get(judge.PREFLIGHT_FAILURE, "")
+    result.seconds = time.monotonic() - config.stash[_BEGAN]
     status = int(session.exitstatus)
     if status == ExitStatus.WRONG_USE:
         return
@@ -113,10 +125,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         result.shard.ended = status not in _KEPT_STATUSES
     if status in _KEPT_STATUSES:
         result.narrowed.append("the run did not come to its end")
+        result.stopped = ExitStatus(status)
     result.complete()
-    report_json.write(result, judge.report_directory(config))
-    if status not in _KEPT_STATUSES:
-        session.exitstatus = result.exit_status
+    session.exitstatus = result.exit_status
+    config.stash[_TOLD] = writing.write(result, judge.report_directory(config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
@@ -124,14 +136,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     config = terminalreporter.config
     if _RESULT not in config.stash or config.option.collectonly or config.getoption("smoke"):
         return
-    result = config.stash[_RESULT]
+    result, directory = config.stash[_RESULT], judge.report_directory(config)
     if exitstatus == ExitStatus.WRONG_USE:
         return
     terminalreporter.section(f"verdicts on {result.implementation.name}")
     if not result.judged:
         terminalreporter.write_line("no tests were selected: nothing was judged", red=True)
-    for text, markup in terminal.summary(result, judge.report_directory(config) / "report.json"):
+    for text, markup in terminal.summary(result, directory / "report.html"):
         terminalreporter.write_line(text, **markup)
+    for problem in config.stash.get(_TOLD, []):
+        terminalreporter.write_line(problem, red=True)
     if failure := config.stash.get(judge.PREFLIGHT_FAILURE, ""):
         terminalreporter.section("the implementation did not become ready; nothing was judged")
         terminalreporter.write_line(failure)

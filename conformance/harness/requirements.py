@@ -71,6 +71,8 @@ class Requirement:
     why: str
     differs: str
     line: int
+    chapter: str = ""
+    """Heading under which it stands, with its number."""
 
     @property
     def anchor(self) -> str:
@@ -92,10 +94,10 @@ def load(path: Path = SPECIFICATION) -> dict[str, Requirement]:
     tree = SyntaxTreeNode(MarkdownIt().parse(path.read_text(encoding="utf-8")))
     found: dict[str, Requirement] = {}
     problems: list[str] = []
-    for heading, records in _sections(tree):
+    for chapter, heading, records in _sections(tree):
         line = (heading.map or (0, 0))[0] + 1
         try:
-            requirement = _requirement(_inline(heading), records, line)
+            requirement = _requirement(_inline(heading), records, line, chapter)
             if requirement.id in found:
                 raise ValueError(f"{requirement.id} stands twice")  # noqa: TRY301
             found[requirement.id] = requirement
@@ -108,16 +110,23 @@ def load(path: Path = SPECIFICATION) -> dict[str, Requirement]:
     return found
 
 
-def _sections(tree: SyntaxTreeNode) -> Iterator[tuple[SyntaxTreeNode, SyntaxTreeNode | None]]:
-    """Yield each third-level heading, with the list that follows it directly."""
+def _sections(
+    tree: SyntaxTreeNode,
+) -> Iterator[tuple[str, SyntaxTreeNode, SyntaxTreeNode | None]]:
+    """Yield each third-level heading with its chapter, and the list that follows it directly."""
     children = tree.children
+    chapter = ""
     for node, following in zip(children, [*children[1:], None], strict=True):
+        if node.type == "heading" and node.tag == "h2":
+            chapter = _inline(node)
         if node.type == "heading" and node.tag == "h3":
             listed = following is not None and following.type == "bullet_list"
-            yield node, following if listed else None
+            yield chapter, node, following if listed else None
 
 
-def _requirement(heading: str, records: SyntaxTreeNode | None, line: int) -> Requirement:
+def _requirement(
+    heading: str, records: SyntaxTreeNode | None, line: int, chapter: str
+) -> Requirement:
     if (match := _HEADING.fullmatch(heading)) is None:
         raise ValueError(f"{heading!r} is not 'ID: title'")
     if records is None:
@@ -145,6 +154,7 @@ def _requirement(heading: str, records: SyntaxTreeNode | None, line: int) -> Req
         why=values["Why"],
         differs=values.get("Differs", ""),
         line=line,
+        chapter=chapter,
     )
 
 

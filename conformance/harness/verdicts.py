@@ -54,6 +54,24 @@ class ExitStatus(IntEnum):
     NOT_STARTED = 8
     NOT_RUN = 9
 
+    @property
+    def meaning(self) -> str:
+        """What it says, as CONFORMANCE.md has it."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitStatus.OK: "conformant, or partial with nothing red",
+    ExitStatus.NON_CONFORMANT: "non-conformant",
+    ExitStatus.INTERRUPTED: "interrupted",
+    ExitStatus.INTERNAL_ERROR: "an internal error of pytest",
+    ExitStatus.WRONG_USE: "wrong use",
+    ExitStatus.NO_TESTS: "no tests selected",
+    ExitStatus.HARNESS_ERROR: "the suite itself broke",
+    ExitStatus.INCONCLUSIVE: "inconclusive: the host stalled, or no MUST passed",
+    ExitStatus.NOT_STARTED: "the implementation did not become ready; nothing was judged",
+    ExitStatus.NOT_RUN: "something was not run, under --strict",
+}
 
 _NON_CONFORMANT = frozenset({Verdict.FAIL, Verdict.UNTESTABLE, Verdict.STALE_KNOWN_FAILURE})
 _UNKNOWN = frozenset({Verdict.HARNESS_ERROR, Verdict.INCONCLUSIVE})

@@ -189,7 +189,7 @@ def test_a_manifest_without_a_list_gets_one_at_its_end(tmp_path: Path, last: str
 
     kept = plain.replace("known_failures = []", "")
     assert written(tmp_path).startswith(kept)
-    assert "\n\n# a b c\n[[known_failures]]\n" in written(tmp_path)
+    assert "\n\n# a b\\x00c\n[[known_failures]]\n" in written(tmp_path)
     assert ids(written(tmp_path)) == ["SOCK-2"]
 
 

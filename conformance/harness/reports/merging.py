@@ -1,5 +1,6 @@
 """Merging: of the reports of all shards one result, equal to that of the run that was not cut."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ def merge(
     names = [test for one in ordered for test in one.shard.said]
     if not missing and shard.digest(names) != first.shard.whole.digest:
         raise ReportError("the shards did not run the tests that there were in all")
+    times = [_time(one.report) for one in ordered]
     result = Result(
         implementation=first.implementation,
         version=first.report["implementation"]["version"],
@@ -109,7 +111,9 @@ def merge(
         requirements=requirements,
         narrowed=[*dict.fromkeys(text for one in ordered for text in one.narrowed), *missing],
         strict=first.strict,
-        started=all(one.report["started"] for one in parts),
+        preflight=next((_unready(one.report) for one in ordered if not one.report["started"]), ""),
+        began=min(began for began, _ in times),
+        seconds=(max(ended for _, ended in times) - min(times)[0]).total_seconds(),
         lacking=list(lacking),
         merged=[_told(one) for one in ordered],
         environment=_environment([one.report["environment"] for one in ordered]),
@@ -164,6 +168,17 @@ def _missing(parts: Sequence[Part]) -> Iterator[str]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more requirements" if len(names) > _SHOWN else ""
     return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _unready(report: Report) -> str:
+    """Return why the implementation did not become ready."""
+    return report.get("preflight") or "the implementation did not become ready in the preflight"
+
+
+def _time(report: Report) -> tuple[dt.datetime, dt.datetime]:
+    """Return when a run began, and when it ended."""
+    began = dt.datetime.fromisoformat(report["run"]["began"])
+    return began, began + dt.timedelta(seconds=report["run"]["seconds"])
 
 
 def _told(one: Part) -> dict[str, Any]:

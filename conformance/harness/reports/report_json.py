@@ -1,5 +1,6 @@
 """report.json, held against its published schema before it is written."""
 
+import datetime as dt
 import json
 import os
 import platform
@@ -12,28 +13,41 @@ from typing import Any
 import jsonschema
 
 from .. import places
-from ..known_failures import KnownFailure
+from ..known_failures import KnownFailure, Seen
+from ..printable import everywhere
 from . import shard
-from .result import Result
+from .result import Case, Result
 
 SCHEMA = Path(__file__).with_name("schema.json")
 """The published schema."""
+
+NUMBER = 1
+"""Number of the schema; CONFORMANCE.md, "Reports", says what raises it."""
 
 DISTRIBUTION = "blackhole-conformance"
 
 UNKNOWN = "unknown"
 """What is said where there is no commit to be known."""
 
+Report = dict[str, Any]
+"""A report as its schema describes it."""
 
-def document(result: Result) -> dict[str, Any]:
+
+def document(result: Result) -> Report:
     """Return the report as plain data.
 
     Raises:
         jsonschema.ValidationError: it breaks the published schema.
     """
-    report: dict[str, Any] = {
-        "schema": 1,
+    told: Report = {
+        "schema": NUMBER,
         "verdict": str(result.overall),
+        "run": {
+            "began": utc(result.began),
+            "seconds": round(result.seconds, 3),
+            "exit_status": int(result.exit_status),
+            "meaning": result.exit_status.meaning,
+        },
         "implementation": {
             "name": result.implementation.name,
             "version": result.version,
@@ -44,33 +58,40 @@ def document(result: Result) -> dict[str, Any]:
         "release": result.implementation.release or None,
         "seed": result.seed,
         "started": result.started,
+        "preflight": result.preflight,
         "environment": result.environment or environment(),
         "counts": {str(verdict): count for verdict, count in sorted(result.counts.items())},
-        "requirements": {name: _requirement(result, name) for name in result.said},
+        "requirements": {
+            name: _requirement(result, name, seen) for name, seen in result.said.items()
+        },
         "not_selected": result.not_selected,
         "narrowed": result.narrowed,
     }
     if result.shard is not None:
-        report["shard"] = shard.document(result.shard, result.implementation, strict=result.strict)
+        told["shard"] = shard.document(result.shard, result.implementation, strict=result.strict)
     if result.merged:
-        report["shards"] = result.merged
-    jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
+        told["shards"] = result.merged
+    report: Report = everywhere(told)
+    jsonschema.validate(report, schema())
     return report
 
 
-def _requirement(result: Result, name: str) -> dict[str, Any]:
-    requirement, judged, seen = result.requirements[name], result.judged[name], result.said[name]
+def _requirement(result: Result, name: str, seen: Seen) -> dict[str, Any]:
+    requirement, judged = result.requirements[name], result.judged[name]
     excused = result.excused_by(name)
     return {
         "title": requirement.title,
+        "chapter": requirement.chapter,
         "level": str(requirement.level),
+        "profiles": list(requirement.profiles),
         "verdict": str(seen.verdict),
         "scored": result.scored(name),
-        "tests": len(judged.tests),
+        "tests": len(judged.cases),
         "seconds": round(judged.seconds, 3),
         "reason": seen.reason,
         "fingerprints": judged.fingerprints,
         "known_failure": _entry(excused) if excused else None,
+        "cases": [_case(case) for case in judged.cases],
     }
 
 
@@ -84,13 +105,36 @@ def _entry(failure: KnownFailure) -> dict[str, str]:
     }
 
 
-def write(result: Result, directory: Path) -> Path:
-    """Write report.json whole, or leave the old one."""
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document(result), indent=2, ensure_ascii=False) + "\n"
-    draft = directory / f".report.{os.getpid()}"
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(directory / "report.json")
+def _case(case: Case) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": case.name,
+        "verdict": str(case.verdict),
+        "reason": case.reason,
+        "seconds": round(case.seconds, 3),
+    }
+    if case.fingerprint:
+        told["fingerprint"] = case.fingerprint
+    if case.evidence:
+        told["evidence"] = case.evidence
+    if case.failure:
+        told["failure"] = case.failure
+    return told
+
+
+def schema() -> dict[str, Any]:
+    """Return the published schema."""
+    found: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return found
+
+
+def text(report: Report) -> str:
+    """Return a report as it is written."""
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+
+
+def utc(moment: dt.datetime) -> str:
+    """Return a moment as reports have it."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def suite() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The result of a run, from which every report is made."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,18 +16,42 @@ UNTESTED = Seen(Verdict.UNTESTABLE, "it is claimed, and there was no test of it"
 """What is said of a requirement that a whole run has no test of."""
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one test said of its requirement."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    seconds: float
+    fingerprint: str = ""
+    """Of the failure; empty where it is none."""
+    evidence: str = ""
+    """Directory of its evidence, below that of the report; empty where none was written."""
+    failure: dict[str, Any] | None = None
+    """What was done, expected and seen, as report.json has it."""
+
+
 @dataclass(slots=True)
 class Judged:
     """One requirement as seen so far."""
 
-    tests: list[Seen] = field(default_factory=list)
-    """What each of its tests said."""
-    seconds: float = 0.0
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def tests(self) -> list[Seen]:
+        """What each of its tests said, to be weighed."""
+        return [Seen(case.verdict, case.reason, case.fingerprint) for case in self.cases]
 
     @property
     def fingerprints(self) -> list[str]:
         """Of the failures that were seen, each once."""
-        return list(dict.fromkeys(one.fingerprint for one in self.tests if one.fingerprint))
+        return list(dict.fromkeys(one.fingerprint for one in self.cases if one.fingerprint))
+
+    @property
+    def seconds(self) -> float:
+        """How long its tests took together."""
+        return sum(case.seconds for case in self.cases)
 
 
 @dataclass(slots=True)
@@ -40,7 +65,13 @@ class Result:
     narrowed: list[str]
     """Options and events by which the run is less than the whole; empty for the whole."""
     strict: bool = False
-    started: bool = True
+    preflight: str = ""
+    """Why the implementation did not become ready in the preflight; empty where it did."""
+    began: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    seconds: float = 0.0
+    """How long the run took."""
+    stopped: ExitStatus | None = None
+    """The exit status where the run did not come to its end."""
     shard: Shard | None = None
     """The part that the run is, where several judge together."""
     merged: list[dict[str, Any]] = field(default_factory=list)
@@ -55,14 +86,18 @@ class Result:
         """Add what is reported of a test, which `merge` finds in the reports of shards."""
         if self.shard is not None:
             self.shard.said[test] = said
-        seen = Seen(Verdict(said["verdict"]), said["reason"], said.get("fingerprint", ""))
-        self.add(said["requirement"], seen, said["seconds"])
+        told = {name: value for name, value in said.items() if name != "requirement"}
+        case = {"name": test} | told | {"verdict": Verdict(said["verdict"])}
+        self.add(said["requirement"], Case(**case))
 
-    def add(self, name: str, seen: Seen, seconds: float) -> None:
+    def add(self, name: str, case: Case) -> None:
         """Add what one test said of a requirement."""
-        judged = self.judged.setdefault(name, Judged())
-        judged.tests.append(seen)
-        judged.seconds += seconds
+        self.judged.setdefault(name, Judged()).cases.append(case)
+
+    @property
+    def started(self) -> bool:
+        """Whether the implementation became ready in the preflight."""
+        return not self.preflight
 
     def complete(self) -> None:
         """After the last test: in a whole run, do not pass over what is claimed and has none."""
@@ -127,6 +162,8 @@ class Result:
     @property
     def exit_status(self) -> ExitStatus:
         """Exit status of the run."""
+        if self.stopped is not None:
+            return self.stopped
         verdicts = list(self.score.values())
         status = exit_status(verdicts, self.overall, strict=self.strict, started=self.started)
         if status is ExitStatus.INCONCLUSIVE and self.shard is not None:

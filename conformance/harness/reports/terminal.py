@@ -15,7 +15,12 @@ _SHOWN = 160
 
 
 def summary(result: Result, report: Path) -> Iterator[Line]:
-    """Yield the lines of the summary."""
+    """Yield the lines of the summary.
+
+    Args:
+        result: what came out.
+        report: the page that tells more.
+    """
     for name, seen in result.said.items():
         judged, requirement = result.judged[name], result.requirements[name]
         aside = "" if result.scored(name) else ", not scored"
