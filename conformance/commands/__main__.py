@@ -7,9 +7,9 @@ from types import ModuleType
 
 from ..harness.implementation import ManifestError
 from ..harness.reports.reading import ReportError
-from . import known_failures, merge
+from . import diff, known_failures, matrix, merge, schema
 
-COMMANDS: tuple[ModuleType, ...] = (known_failures, merge)
+COMMANDS: tuple[ModuleType, ...] = (merge, matrix, diff, known_failures, schema)
 """In the order in which the help shows them."""
 
 WRONG_USE = 2

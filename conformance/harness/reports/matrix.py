@@ -109,13 +109,15 @@ class Matrix:
         return [_met([row.cells[n] for row in rows]) for n in range(len(self.columns))]
 
     @property
-    def absent(self) -> list[tuple[Column, list[str]]]:
-        """Reports whose edition did not have some of the requirements, with those."""
-        found = [
-            (column, [row.id for one in self.chapters for row in one.rows if lacks(row.cells[n])])
+    def absent(self) -> dict[str, list[str]]:
+        """The requirements that an edition did not have, by that edition."""
+        found = {
+            column.suite: [
+                row.id for one in self.chapters for row in one.rows if lacks(row.cells[n])
+            ]
             for n, column in enumerate(self.columns)
-        ]
-        return [(column, names) for column, names in found if names]
+        }
+        return {suite: names for suite, names in found.items() if names}
 
     def html(self) -> str:
         """Return it as a page that needs nothing besides itself."""
@@ -141,8 +143,8 @@ class Matrix:
             yield f"| **{chapter.heading}** | {' | '.join(chapter.totals)} |"
             for row in chapter.rows:
                 yield f"| {row.id} | {' | '.join(cell.verdict for cell in row.cells)} |"
-        for column, lacking in self.absent:
-            yield f"\nSuite {code(column.suite)} did not have: {', '.join(lacking)}."
+        for suite, lacking in self.absent.items():
+            yield f"\nSuite {code(suite)} did not have: {', '.join(lacking)}."
 
 
 def lacks(cell: Cell) -> bool:
