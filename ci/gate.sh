@@ -64,7 +64,7 @@ else
         [[ -z $argument ]] || judge+=("$argument")
     done
 fi
-rm -f "$report/report.json" "$report/summary.md"
+rm -f "$report/report.json"
 status=0
 # A job that is cancelled ends the suite as Ctrl-C does: nothing that it started stays behind.
 "${judge[@]}" &
@@ -86,12 +86,9 @@ fi
 if [[ -n ${GITHUB_OUTPUT:-} ]]; then
     printf 'verdict=%s\nreport=%s\n' "$verdict" "$report" >>"$GITHUB_OUTPUT"
 fi
-if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
-    if [[ -f $report/summary.md ]]; then
-        cat "$report/summary.md" >>"$GITHUB_STEP_SUMMARY"
-    else
-        echo "Conformance: **$verdict**, exit status $status" >>"$GITHUB_STEP_SUMMARY"
-    fi
+if [[ -n ${GITHUB_STEP_SUMMARY:-} && $verdict == none ]]; then
+    # What has a report writes its summary there by itself.
+    echo "No report: exit status $status" >>"$GITHUB_STEP_SUMMARY"
 fi
 echo "gate: $verdict, exit status $status; reports in $report"
 exit "$status"
