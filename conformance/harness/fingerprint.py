@@ -22,9 +22,11 @@ _VARIES = re.compile(
     | (?P<did>\bdid:[a-z0-9]+:[A-Za-z0-9._%-]+)
     | (?P<bytes>\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))
     | (?P<path>(?<![\w.])(?:/[\w@+-][\w.@+-]*|/\.[\w.@+-]+){2,}/?)
+    | (?P<pid>\b(?i:pids?)\b["']?[ =:]+\d+)
     | (?P<address>0x[0-9a-fA-F]+)
     | (?P<hex>\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b)
     | (?P<token>(?<![\w+=-])(?=(?:[A-Za-z+_=-]*\d){3})[A-Za-z0-9+_=-]{20,})
+    | (?P<numbers>\b\d+(?:,\ \d+){7,})
     | (?P<version>\b\d+\.\d+\.\d+(?:[-+.][\w.+-]*\w)?)
     | (?P<process>(?<![\w.-])\d+(?=-[a-z]))
     | (?P<number>(?<![\w.])-?\d+\.\d+(?:e[+-]?\d+)?|\b\d+e[+-]?\d+)
@@ -35,6 +37,12 @@ _VARIES = re.compile(
 )
 """What differs from run to run, by what it is; a version does not, and is kept from the rest."""
 
+_LATE = re.compile(r"(not within [^:]*):.*")
+"""What is told of a wait that came to nothing: all that was there in its place follows."""
+
+_STATE = "state:"
+"""How the line begins that says how a process ended."""
+
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _SHORT_BYTES = re.compile(r"b(['\"])[\w ./:-]{0,16}\1")
 _METHOD = re.compile(r"/[\w.]+\.[A-Z]\w*/\w+")
@@ -42,10 +50,17 @@ _METHOD = re.compile(r"/[\w.]+\.[A-Z]\w*/\w+")
 
 def fingerprint(*, what: str, expected: str, observed: str) -> str:
     """Return the fingerprint of a failure that is told in these three parts."""
-    parts = [settled(what), settled(expected), settled(observed)]
-    if _MEASURED.match(expected):
+    parts = [settled(_told(text)) for text in (what, expected, observed)]
+    if _MEASURED.match(expected) or "PID" in what:
         parts[1:] = (_NUMBER.sub("<n>", part) for part in parts[1:])
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:LENGTH]
+
+
+def _told(text: str) -> str:
+    """Return what a text says by itself: its first line, without the evidence that follows."""
+    first, *others = text.strip().splitlines() or [""]
+    states = (line for line in others if line.startswith(_STATE))
+    return " ".join([_LATE.sub(r"\1", first), *states])
 
 
 def settled(sentence: str) -> str:
