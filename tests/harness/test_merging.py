@@ -118,8 +118,8 @@ def test_wherever_a_run_is_cut_its_verdict_is_the_same(
     for test, one in every.items():
         whole.take(test, one)
     whole.complete()
-    ends = st.lists(st.integers(0, len(tests)), min_size=1, max_size=3)
-    cuts = sorted([0, *data.draw(ends), len(tests)])
+    places = st.lists(st.integers(0, len(tests)), min_size=1, max_size=3)
+    cuts = sorted([0, *data.draw(places), len(tests)])
     parts = [dict(list(every.items())[begin:end]) for begin, end in pairwise(cuts)]
     reports = shards(requirements, parts, strict=strict)
 
@@ -127,7 +127,10 @@ def test_wherever_a_run_is_cut_its_verdict_is_the_same(
 
     document = report_json.document(result)
     assert [one["tests"] for one in document.pop("shards")] == [len(part) for part in parts]
-    assert document == report_json.document(whole)
+    uncut = report_json.document(whole)
+    ends = [one.pop("run") for one in (document, uncut)]
+    assert ends[0]["exit_status"] == ends[1]["exit_status"] == whole.exit_status
+    assert document == uncut
     assert result.exit_status == whole.exit_status
 
 
