@@ -4,6 +4,7 @@ A pytest plugin. Its verdicts travel with the test reports, from the process tha
 ran a test to the one that reports (`reporting`).
 """
 
+import gc
 import os
 import re
 import time
@@ -212,7 +213,13 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn what a phase of a test raised into a verdict, with evidence."""
-    report = yield
+    # Garbage that has something to say (a task whose exception nobody asked for) would format it in
+    # the midst of pytest's own formatting, which Python 3.11 answers with a SystemError.
+    gc.disable()
+    try:
+        report = yield
+    finally:
+        gc.enable()
     said = item.stash[_SAID]
     said.seconds += report.duration
     if call.excinfo is not None:

@@ -242,3 +242,36 @@ def test_a_failure_while_the_host_stalled_is_none(
     reason = judged.report["requirements"]["LATE-1"]["reason"]
     assert "x: expected 2, observed 1" in reason
     assert told in reason
+
+
+FORGOTTEN = (
+    """
+import asyncio, gc
+
+async def forget():
+    async def broken():
+        raise OSError("nobody asks for it")
+    for _ in range(50):
+        cycle = [asyncio.ensure_future(broken())]
+        cycle.append(cycle)
+    await asyncio.sleep(0)
+
+async def test_fail_1_leaves_garbage():
+    \"\"\"FAIL-1: It is true.\"\"\"
+    gc.disable()
+    gc.collect()
+    await forget()
+    gc.set_threshold(5000)
+    gc.enable()
+    expect(1, equals=2, what="the number")
+"""
+    # What pytest reads of it in one go, and long enough for a collection in the midst.
+    + "x = [(1, 2), (3, 4), (5, 6), (7, 8)]\n" * 2000
+)
+
+
+def test_garbage_that_has_something_to_say_ends_no_run(judge_suite: Judge) -> None:
+    judged = judge_suite(FORGOTTEN, {"FAIL-1": MUST})
+
+    assert "INTERNALERROR" not in judged.output
+    assert judged.verdicts == {"FAIL-1": "FAIL"}, judged.output
