@@ -13,6 +13,9 @@ import hypothesis
 import pytest
 
 from . import judge, reporting
+from .doctor.consultation import consult
+from .doctor.telling import Teller
+from .doctor.walk import Depth
 from .implementation import Implementation, ManifestError, find, load
 from .preflight import run_preflight, workdir_problem
 from .printable import printable
@@ -50,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--smoke", action="store_true", help="only start, use and stop what is claimed, then end"
     )
     group.addoption(
+        "--doctor",
+        action="store_true",
+        help="only walk the launch contract step by step, up to the first rule broken, then end",
+    )
+    group.addoption(
         "--no-preflight", action="store_true", help="run every test even if nothing starts"
     )
     group.addoption(
@@ -84,6 +92,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Judge in several processes where there are cores, unless somebody wants to look inside."""
     option = config.option
     looks_inside = option.usepdb or option.collectonly or option.smoke or option.attach
+    looks_inside = looks_inside or option.doctor
     alone = looks_inside or hasattr(config, _WORKER)
     if getattr(option, "numprocesses", 0) is None and not alone:
         option.numprocesses = PROCESSES if len(os.sched_getaffinity(0)) > 1 else 1
@@ -139,6 +148,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if config.getoption("smoke"):
         _smoke(config)
+    if config.getoption("doctor"):
+        _doctor(config)
     if not config.getoption("no_preflight"):
         failure = _once(config, "preflight", _preflight)
         if failure:
@@ -231,11 +242,21 @@ def _preflight(config: pytest.Config) -> str:
 def _smoke(config: pytest.Config) -> None:
     implementation = config.stash[judge.IMPLEMENTATION]
     print(f"smoke test of {implementation.name}: {' '.join(implementation.command)}")
-    failure = _run_preflight(config, full=True, tell=lambda step: print(f"  ok    {step}"))
+    failure = _run_preflight(config, depth=Depth.USED, tell=Teller(quiet=True).step)
     if failure:
         print(f"  FAIL  {failure}")
         pytest.exit("the adapter is broken: nothing was judged", ExitStatus.NOT_STARTED)
     pytest.exit("the adapter works: run without --smoke to judge it", ExitStatus.OK)
+
+
+def _doctor(config: pytest.Config) -> None:
+    keep = judge.report_directory(config) / "doctor"
+    workdir, start_timeout = config.stash[WORKDIR], config.getoption("start_timeout")
+    try:
+        status = consult(config.stash[judge.IMPLEMENTATION], workdir, start_timeout, keep=keep)
+    except ManifestError as error:
+        raise pytest.UsageError(str(error)) from error
+    pytest.exit("the doctor judges nothing: run without --doctor for that", status)
 
 
 def _run_preflight(config: pytest.Config, **how: Any) -> str | None:

@@ -1,0 +1,1 @@
+"""The launch contract, walked step by step: what the preflight, `--smoke` and the doctor share."""
