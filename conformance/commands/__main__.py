@@ -7,9 +7,9 @@ from types import ModuleType
 
 from ..harness.implementation import ManifestError
 from ..harness.reports.reading import ReportError
-from . import diff, doctor, known_failures, matrix, merge, schema
+from . import diff, doctor, known_failures, matrix, merge, new, schema
 
-COMMANDS: tuple[ModuleType, ...] = (doctor, merge, matrix, diff, known_failures, schema)
+COMMANDS: tuple[ModuleType, ...] = (new, doctor, merge, matrix, diff, known_failures, schema)
 """In the order in which the help shows them."""
 
 WRONG_USE = 2
