@@ -283,7 +283,9 @@ def _requests(arrivals: Sequence[Arrival]) -> list[Any]:
 
 def _given(metadata: Metadata) -> Metadata:
     """Return the suite's entries, without what the implementation or its library adds."""
-    return tuple((name, value) for name, value in metadata if name.startswith("x-suite"))
+    # Stable: entries of one name stay in their order, others have none.
+    given = ((name, value) for name, value in metadata if name.startswith("x-suite"))
+    return tuple(sorted(given, key=lambda entry: entry[0]))
 
 
 def _values(arrivals: Sequence[Arrival], name: str) -> list[list[str | bytes]]:
