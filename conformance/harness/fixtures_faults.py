@@ -35,6 +35,9 @@ FAR = 10
 _DESCRIPTORS = 5
 """That a process of proxies takes: two pipes, a connection, a port, and one to spare."""
 
+_FAR_DESCRIPTORS = 2
+"""What a way to a port keeps: its peer's port, and the connection that health checks may keep."""
+
 _numbers = itertools.count(1)
 
 Links = Callable[[], Awaitable[Link]]
@@ -122,7 +125,7 @@ class FarDriver:
         server = self._servers.get("tcp")
         for _ in range(FAR):
             self._links.append(await far_link(node, server, **_recording(server)))
-            HELPERS.descriptors += 1
+            HELPERS.descriptors += _FAR_DESCRIPTORS
         ports = {
             link.name: {"tcp": {"host": HOST, "port": link.proxy.port}} for link in self._links
         }
