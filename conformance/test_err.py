@@ -15,7 +15,7 @@ from blackhole.identity.v1 import identity_pb2 as pb
 
 from .harness import reflection
 from .harness.bounds import PROMPT, until
-from .harness.calls import Answer
+from .harness.calls import Answer, Stream
 from .harness.identity import HEALTH, SERVICE, Identity
 from .harness.judging import did, expect
 from .harness.nodes import Node
@@ -253,8 +253,11 @@ async def test_err_7_a_cancelled_call_stops_its_handler(node: Node, how: str) ->
     stream.cancel() if how == "reset" else await own.close()
     did(f"the first subscriber left by {how}")
 
-    await until(lambda: _has_place(service), bound=PROMPT, what="the place is given back")
-    last = await service.events()
+    stands: list[Stream] = []
+    await until(
+        lambda: _has_place(service, keep=stands), bound=PROMPT, what="the place is given back"
+    )
+    last = stands[0]
     created = await service.create()
     expect((await last.next()).did, equals=created.did, what="the next event")
     last.cancel()
@@ -283,11 +286,17 @@ async def _resolves(service: Identity, name: str) -> bool:
     return (await service.call("ResolveDID", pb.ResolveDIDRequest(did=name))).code == "OK"
 
 
-async def _has_place(service: Identity) -> bool:
-    """Tell whether a subscription is accepted now; it is given up at once."""
+async def _has_place(service: Identity, keep: list[Stream] | None = None) -> bool:
+    """Tell whether a subscription is accepted now; it is given up at once, unless it is kept.
+
+    One that was given up may hold its place for a moment more.
+    """
     stream = await service.events()
     accepted = await stream.silent(0.02)
-    stream.cancel()
+    if accepted and keep is not None:
+        keep.append(stream)
+    else:
+        stream.cancel()
     return accepted
 
 
