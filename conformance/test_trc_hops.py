@@ -134,5 +134,5 @@ async def test_flow_3_what_a_caller_gives_goes_along(collector: Collector, node:
 
 
 def _entries(values: list[str]) -> list[str]:
-    """Return the entries of baggage: how they are spread over headers does not matter."""
-    return [entry.strip() for value in values for entry in value.split(",") if entry.strip()]
+    """Return the entries of baggage: neither their order nor how headers share them matters."""
+    return sorted(entry.strip() for value in values for entry in value.split(",") if entry.strip())
