@@ -57,7 +57,8 @@ if [[ -n $merge ]]; then
 else
     mapfile -t given < <("$venv/bin/python" -c \
         'import os, shlex; print(*shlex.split(os.environ.get("GATE_ARGUMENTS", "")), sep="\n")')
-    judge=("$venv/bin/pytest" --pyargs conformance "--impl=$impl" "--report=$report")
+    # Arguments that stand in somebody's settings are for somebody's own tests.
+    judge=("$venv/bin/pytest" -o addopts= --pyargs conformance "--impl=$impl" "--report=$report")
     [[ ${GATE_STRICT:-false} != true ]] || judge+=(--strict)
     [[ -z $shard ]] || judge+=("--group=${shard%/*}" "--splits=${shard#*/}")
     for argument in "${given[@]}" "$@"; do
