@@ -68,9 +68,16 @@ fi
 rm -f "$report/report.json"
 status=0
 # A job that is cancelled ends the suite as Ctrl-C does: nothing that it started stays behind.
+running='' cancelled=''
+cancel() {
+    cancelled=yes
+    [[ -z $running ]] || kill -TERM "$running" 2>/dev/null || true
+}
+trap cancel TERM INT
 "${judge[@]}" &
 running=$!
-trap 'kill -TERM "$running" 2>/dev/null || true' TERM INT
+# It came between the two lines above.
+[[ -z $cancelled ]] || cancel
 while :; do
     wait "$running" && status=0 || status=$?
     kill -0 "$running" 2>/dev/null || break
