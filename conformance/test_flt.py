@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -220,21 +222,7 @@ async def test_flt_6_an_outage_fails_fast_and_heals(
     node: Node, fault_servers: FaultServers, wire: str
 ) -> None:
     """FLT-6: While nobody listens calls fail at once; once somebody does they work in time."""
-    if wire == "tcp":
-        port = ReservedPort()
-        link = await far_link(node, fault_servers.get("tcp"), port.number)
-        driver = await node.drive(
-            HEALING
-            | {
-                "tls": remote_caller(node.directory).settings,
-                "services": {link.name: {"tcp": {"host": HOST, "port": link.proxy.port}}},
-            }
-        )
-    else:
-        port = None
-        driver = await node.drive(HEALING)
-        link = await near_link(node, fault_servers.get("unix"))
-    try:
+    async with _healing(node, fault_servers, wire) as (driver, link):
         await healthy(driver, link)
         before = await driver.call(link.name)
         link.peer.answers(held(echo()))
@@ -267,10 +255,26 @@ async def test_flt_6_an_outage_fails_fast_and_heals(
             what="time from the end of the outage to a call that works",
         )  # fmt: skip
         await _works(driver, link)
-    finally:
-        await link.proxy.close()
-        if port is not None:
-            port.close()
+
+
+@asynccontextmanager
+async def _healing(
+    node: Node, fault_servers: FaultServers, wire: str
+) -> AsyncIterator[tuple[Driver, Link]]:
+    """Give a driver, and a way to a peer that it calls, which may be down."""
+    async with AsyncExitStack() as rest:
+        if wire == "tcp":
+            port = rest.enter_context(closing(ReservedPort()))
+            link = await far_link(node, fault_servers.get("tcp"), port.number)
+            rest.push_async_callback(link.proxy.close)
+            services = {link.name: {"tcp": {"host": HOST, "port": link.proxy.port}}}
+            tls = remote_caller(node.directory).settings
+            driver = await node.drive(HEALING | {"tls": tls, "services": services})
+        else:
+            driver = await node.drive(HEALING)
+            link = await near_link(node, fault_servers.get("unix"))
+            rest.push_async_callback(link.proxy.close)
+        yield driver, link
 
 
 async def _works(driver: Driver, *links: Link) -> None:
