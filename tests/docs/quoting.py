@@ -90,6 +90,13 @@ def parts(page: str) -> Iterator[Command | Written]:
             yield Command(line, quoted.splitlines())
 
 
+TRIES = 3
+"""Times that a command is run at most."""
+
+TOO_BUSY = "for a CPU: try again"
+"""How the doctor ends where the host let the implementation wait."""
+
+
 class Reader:
     """Somebody who does what a page says, beginning in a directory.
 
@@ -108,7 +115,17 @@ class Reader:
         (self._directory / file.name).write_text(file.text, encoding="utf-8")
 
     def run(self, command: Command) -> list[str]:
-        """Run a command; return the lines that it printed, as the page has them."""
+        """Run a command; return the lines that it printed, as the page has them.
+
+        Where it says that the host was too busy to tell, it is run again, as its reader would.
+        """
+        for _ in range(TRIES):
+            seen = self._run(command)
+            if not any(line.endswith(TOO_BUSY) for line in seen):
+                break
+        return seen
+
+    def _run(self, command: Command) -> list[str]:
         if (target := command.line.removeprefix("cd ")) != command.line:
             self._directory /= target
             return []

@@ -30,7 +30,6 @@ def shared():
 @pytest.fixture
 async def child(shared):
     started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    Path(f"begun.{started.pid}").touch()
     yield started
     Path("clearing").touch()
     await asyncio.sleep(0.01)
@@ -42,6 +41,7 @@ async def child(shared):
 async def test_one_1_waits(child):
     '''ONE-1: It holds.'''
     try:
+        Path(f"begun.{child.pid}").touch()
         await asyncio.sleep(600)
     finally:
         await asyncio.sleep(0.01)
@@ -50,6 +50,7 @@ async def test_one_1_waits(child):
 
 def test_two_1_blocks(child):
     '''TWO-1: It holds.'''
+    Path(f"begun.{child.pid}").touch()
     time.sleep(600)
 
 def test_three_1_is_never_run():
