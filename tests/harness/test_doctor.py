@@ -12,8 +12,10 @@ from conformance.harness import requirements
 from conformance.harness.doctor import causes, rules
 from conformance.harness.doctor.consultation import consult
 from conformance.harness.doctor.examination import run_examination, visits
-from conformance.harness.doctor.walk import Depth, Finding
+from conformance.harness.doctor.telling import Teller
+from conformance.harness.doctor.walk import Depth, Finding, Step
 from conformance.harness.implementation import Implementation, find, load
+from conformance.harness.security import shared_issuer
 from fixtures.degenerate import DEGENERATES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,3 +235,20 @@ def test_the_reference_keeps_the_contract_in_every_role(capsys: pytest.CaptureFi
         "driver",
         "orchestrator",
     ]
+
+
+def test_what_an_implementation_says_holds_no_secret_and_does_nothing_at_a_terminal() -> None:
+    token, colour = shared_issuer().token(), "\x1b[31m"
+    step = Step("service identity", "it serves a first call")
+    step.show("answer", f"UNKNOWN {token} {colour}")
+    step.warn(f"printed there: {token}")
+    out = io.StringIO()
+
+    teller = Teller(out)
+    teller.step(step)
+    teller.finding(Finding(step, READY, "SERVING", f"{token}{colour}", printed=token))
+
+    told = out.getvalue()
+    assert not [part for part in token.split(".") if part in told]
+    assert "\x1b" not in told
+    assert told.count("[redacted token") == 5

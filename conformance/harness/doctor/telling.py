@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
+from ..printable import printable
 from .walk import Finding, Step
 
 _INDENT = 6
@@ -40,7 +41,7 @@ class Teller:
         if not self._quiet:
             self._details(step)
         for warning in step.warnings:
-            self._line(f"{'':4}{self._mark('warning')} {warning}")
+            self._line(f"{'':4}{self._mark('warning')} {printable(warning)}")
 
     def finding(self, finding: Finding) -> None:
         """Print the first broken rule, and what helps."""
@@ -73,7 +74,8 @@ class Teller:
     def _labelled(self, label: str, text: str, *, wrap: bool = True) -> None:
         """Print a text beside its label; prose is wrapped, what one may want to copy is not."""
         width = self._width - _INDENT - _LABEL
-        lines = text.splitlines()
+        # It is what an implementation said: no secret, and nothing that acts on a terminal.
+        lines = printable(text).splitlines()
         if wrap:
             lines = [part for line in lines for part in _wrapped(line, width)]
         for number, line in enumerate(lines or [""]):

@@ -78,7 +78,7 @@ def document(result: Result) -> Report:
 
 def _requirement(result: Result, name: str, seen: Seen) -> dict[str, Any]:
     requirement, judged = result.requirements[name], result.judged[name]
-    excused = result.excused_by(name)
+    excused = result.excused_by(name, seen)
     return {
         "title": requirement.title,
         "chapter": requirement.chapter,

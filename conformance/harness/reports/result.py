@@ -127,9 +127,8 @@ class Result:
         """Verdict of each requirement that was judged, in the order of the text."""
         return {name: seen.verdict for name, seen in self.said.items()}
 
-    def excused_by(self, name: str) -> KnownFailure | None:
-        """Return the known failure by which a requirement is excused; None where it is not."""
-        seen = self.said[name]
+    def excused_by(self, name: str, seen: Seen) -> KnownFailure | None:
+        """Return the known failure that excuses what was said of a requirement; None: none does."""
         if seen.verdict is not Verdict.KNOWN_FAILURE:
             return None
         return excuse(self.implementation.known_failures, name, seen.fingerprint)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..known_failures import Seen
 from ..verdicts import Verdict
 from .result import Result
 
@@ -31,7 +32,7 @@ def summary(result: Result, report: Path) -> Iterator[Line]:
             ),
             _markup(seen.verdict),
         )
-        for line in _details(result, name):
+        for line in _details(result, name, seen):
             yield f"{'':<{_WIDTH}}  {'':<8}{line}", {}
     if later := [name for name in result.said if not result.scored(name)]:
         release = result.implementation.release
@@ -50,12 +51,12 @@ def summary(result: Result, report: Path) -> Iterator[Line]:
     )
 
 
-def _details(result: Result, name: str) -> Iterator[str]:
+def _details(result: Result, name: str, seen: Seen) -> Iterator[str]:
     """Yield what else is to be known of a requirement that is not simply passed."""
-    seen, prints = result.said[name], result.judged[name].fingerprints
+    prints = result.judged[name].fingerprints
     if seen.verdict is not Verdict.PASS and seen.reason:
         yield _short(seen.reason)
-    if (entry := result.excused_by(name)) is not None:
+    if (entry := result.excused_by(name, seen)) is not None:
         yield _short(f"known until {entry.expires} ({entry.kind}, {entry.link}): {entry.reason}")
     if prints:
         yield f"fingerprint {', '.join(prints)}"
