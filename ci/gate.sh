@@ -68,9 +68,9 @@ fi
 rm -f "$report/report.json"
 status=0
 # A job that is cancelled ends the suite as Ctrl-C does: nothing that it started stays behind.
-running='' cancelled=''
+running='' cancelled='' disturbed=''
 cancel() {
-    cancelled=yes
+    cancelled=yes disturbed=yes
     [[ -z $running ]] || kill -TERM "$running" 2>/dev/null || true
 }
 trap cancel TERM INT
@@ -79,8 +79,10 @@ running=$!
 # It came between the two lines above.
 [[ -z $cancelled ]] || cancel
 while :; do
+    # A wait that a signal disturbs tells of the signal, even where the suite has ended meanwhile.
+    disturbed=''
     wait "$running" && status=0 || status=$?
-    kill -0 "$running" 2>/dev/null || break
+    [[ -n $disturbed ]] || break
 done
 trap - TERM INT
 
