@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,33 @@ class Servers:
         self._collectors: dict[str, subprocess.Popen[bytes]] = {}
 
     def collector(self, name: str, *, delay: float = 0.0) -> int:
-        """Run a collector of traces; return its port."""
-        self._collectors[name], said = self._run(name, {}, "collect", "--delay", delay)
+        """Run a collector of traces, beside whoever measures; return its port."""
+        words = ("collect", "--delay", delay)
+        self._collectors[name], said = self._run(name, {}, *words, beside=nullcontext())
         return int(said)
 
     def serve(
-        self, prefix: str, port: int, *, only: str = "", env: Mapping[str, str] | None = None
+        self,
+        prefix: str,
+        port: int,
+        *,
+        only: str = "",
+        env: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
-        """Run servers, whose spans go to a port; see `pipeline.serve`."""
+        """Run servers, whose spans go to a port; see `pipeline.serve`.
+
+        Args:
+            prefix: of their sockets' names.
+            port: of the collector.
+            only: one row; empty: all of them.
+            env: added to the environment.
+            before: words before the interpreter.
+        """
         options = ("--prefix", prefix, "--only", only)
-        self._run(f"{prefix}serve", env or {}, "serve", self.directory, port, *options)
+        words = ("serve", self.directory, port, *options)
+        beside = self._placement.spawning()
+        self._run(f"{prefix}serve", env or {}, *words, before=before, beside=beside)
 
     def unused_port(self) -> int:
         """Return a port at which nobody listens, nor can anybody."""
@@ -94,12 +111,17 @@ class Servers:
         return (("authorization", f"Bearer {self._token}"), ("x-request-id", "benchmark"))
 
     def _run(
-        self, name: str, env: Mapping[str, str], *words: Any
+        self,
+        name: str,
+        env: Mapping[str, str],
+        *words: Any,
+        beside: AbstractContextManager[None],
+        before: Sequence[str] = (),
     ) -> tuple[subprocess.Popen[bytes], bytes]:
         """Run a process until the end; return it, and its first line."""
-        command = (sys.executable, "-m", "benchmarks.pipeline", *map(str, words))
+        command = (*before, sys.executable, "-m", "benchmarks.pipeline", *map(str, words))
         file = self.directory / f"{name}.log"
-        with file.open("wb") as log, self._placement.spawning():
+        with file.open("wb") as log, beside:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **env}
             )

@@ -90,6 +90,8 @@ async def serve(directory: Path, prefix: str, port: str, only: str) -> None:
     handler = grpc.unary_unary_rpc_method_handler(
         echo, probe_pb2.UnaryRequest.FromString, probe_pb2.UnaryResponse.SerializeToString
     )
+    methods: dict[str, Any] = {"Unary": handler}
+    generic = grpc.method_handlers_generic_handler(SERVICE, methods)
     endpoint = f"127.0.0.1:{port}"
     with (directory / f"{prefix}stock.log").open("w") as log:
         async with exporting(NAME, Traces(endpoint, 1.0, BOUND)) as tracer:
@@ -99,7 +101,9 @@ async def serve(directory: Path, prefix: str, port: str, only: str) -> None:
                 rows[STOCK] = stock
             served = {row: server for row, server in rows.items() if row == only or not only}
             for row, server in served.items():
-                server.add_registered_method_handlers(SERVICE, {"Unary": handler})
+                # As generated code does, which adds each handler twice.
+                server.add_generic_rpc_handlers((generic,))
+                server.add_registered_method_handlers(SERVICE, methods)
                 server.add_insecure_port(f"unix:{directory / f'{prefix}{row}'}")
                 await server.start()
             print("serving", flush=True)

@@ -1,7 +1,9 @@
 """The reference's own server pipeline, stage by stage, beside a bare server and the stock way."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import takewhile
 
 import pytest
 
@@ -38,11 +40,13 @@ SLOW = 30.0
 def servers(node: MeasuredNode, placement: Placement) -> Iterator[Servers]:
     """Servers in two processes: as they come, and configured for speed."""
     node.is_reference()
-    speed = load(find("reference-fast"), requirements()).env
+    speed = load(find("reference-fast"), requirements())
+    # What is before the interpreter decides how the processes are run.
+    before = tuple(takewhile(lambda word: word != sys.executable, speed.command))
     with serving(placement) as servers:
         port = servers.collector("up")
         servers.serve("", port)
-        servers.serve(FAST, port, env=speed)
+        servers.serve(FAST, port, env=speed.env, before=before)
         yield servers
 
 

@@ -1,16 +1,15 @@
 """One call that a server was asked for: what the pipeline and the handler know of it."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from secrets import randbits
 from typing import Any
 
-import grpc
-
 from .telemetry.propagation import CARRIED, Pair
-from .telemetry.tracing import Span, answered
+from .telemetry.tracing import OK, Span, Tracer, answered
 
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
@@ -27,9 +26,12 @@ LONGEST_REQUEST_ID = 128
 """Characters of a caller's request ID that is kept."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Call:
-    """One call on its way through the pipeline; never holds its token."""
+    """One call on its way through the pipeline; never holds its token.
+
+    What is not known when it arrives is the class's until then: half of making one is saved.
+    """
 
     method: str
     """`/package.Service/Method`, of which the caller may have made up every character."""
@@ -38,19 +40,30 @@ class Call:
     """Bytes of its metadata, counted as HTTP/2 does: name, value and 32 more an entry."""
     started: int = 0
     """When it arrived, by the clock that never goes back; nanoseconds."""
-    subject: str = ""
-    """Whose token it bears; empty when nobody asked for one (AUTH-6)."""
-    role: str | None = None
-    """Role of its token."""
-    ask_peer: Callable[[], str] = str
-    """Asks gRPC where it comes from: only what is audited wants to know."""
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    exists: bool = True
-    """Whether there is such a method."""
     carried: tuple[Pair, ...] = ()
     """Its trace and its baggage, as they came."""
-    span: Span | None = None
-    """None: it is not traced."""
+    ended: int = field(default=0, init=False)
+    """When it ended, by the clock of `started`; 0 before."""
+    subject: str = field(default="", init=False)
+    """Whose token it bears; empty when nobody asked for one (AUTH-6)."""
+    role: str | None = field(default=None, init=False)
+    """Role of its token."""
+    ask_peer: Callable[[], str] = field(default=str, init=False)
+    """Asks gRPC where it comes from: only what is audited wants to know."""
+    code: str = field(default=OK, init=False)
+    """Name of the status code that it ended with."""
+    exists: bool = field(default=True, init=False)
+    """Whether there is such a method."""
+    tracer: Tracer | None = field(default=None, init=False)
+    """Traces it; None: nobody does."""
+    _span: Span | None = field(default=None, init=False)
+
+    @property
+    def span(self) -> Span | None:
+        """Its span, made when it is asked for first; None: it is not traced."""
+        if self._span is None and self.tracer is not None:
+            self._span = self.tracer.answers(self.method, self.carried, self.started)
+        return self._span
 
     @property
     def peer(self) -> str:
@@ -65,10 +78,8 @@ begin = answered.set
 """Make a call the current one of this task."""
 
 
-def current_call() -> Call:
-    """Return the call that this task answers."""
-    call: Call = answered.get(NO_CALL)
-    return call
+current_call: Callable[[], Call] = partial(answered.get, NO_CALL)
+"""Returns the call that this task answers."""
 
 
 class HandlerContext:
@@ -117,8 +128,7 @@ def arrived(method: str, metadata: Metadata) -> tuple[Call, Authorization]:
             request = kept(value)
         elif name in CARRIED and isinstance(value, str):
             carried = (*carried, (name, value))
-    call = Call(method, request or request_id(), size, time.monotonic_ns(), carried=carried)
-    return call, authorization
+    return Call(method, request or request_id(), size, time.monotonic_ns(), carried), authorization
 
 
 def kept(value: str | bytes) -> str:
@@ -150,4 +160,4 @@ def _process() -> str:
 _PROCESS = _process()
 """What the request IDs of this process begin with."""
 
-_NUMBERS = itertools.count()
+_NUMBERS = count()

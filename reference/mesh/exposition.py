@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -42,12 +42,18 @@ class Metrics(Collector):
         calls: what is known of its calls.
         measures: what else it measures.
         loop: on which both change; they are read there, so that no call is half counted.
+        settle: counts what has ended and is not counted yet; called on the loop.
     """
 
     def __init__(
-        self, calls: CallMetrics, measures: Measures, loop: asyncio.AbstractEventLoop
+        self,
+        calls: CallMetrics,
+        measures: Measures,
+        loop: asyncio.AbstractEventLoop,
+        settle: Callable[[], None],
     ) -> None:
         """Nothing is read before somebody asks."""
+        self._settle = settle
         self._calls = calls
         self._measures = measures
         self._loop = loop
@@ -57,6 +63,7 @@ class Metrics(Collector):
         return asyncio.run_coroutine_threadsafe(self._read(), self._loop).result(TIMEOUT)
 
     async def _read(self) -> list[Metric]:
+        self._settle()
         return [*call_metrics(self._calls), *other_metrics(self._measures)]
 
 

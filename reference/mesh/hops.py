@@ -1,5 +1,7 @@
 """What goes along with a call from service to service: trace and baggage (FLOW-3, TRC-3, TRC-4)."""
 
+from time import monotonic_ns
+
 from .calls import current_call
 from .telemetry.propagation import CARRIED, Pair
 from .telemetry.tracing import Span, onward, tracer
@@ -30,7 +32,8 @@ class Hop:
     def done(self, code: str) -> None:
         """End it, with the name of a status code."""
         if self._span is not None and (trace := tracer()) is not None:
-            trace.end(self._span, code)
+            self._span.end(code, monotonic_ns())
+            trace.export((self._span,))
             self._span = None
 
 

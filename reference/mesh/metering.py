@@ -4,17 +4,15 @@ Each call is counted into plain numbers, and what a scraper reads is made of the
 a twentieth of what the client library's own counters cost a call.
 """
 
-import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import grpc
-
 from .calls import Call
 from .stages import Stage
+from .telemetry.tracing import OK
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: upper bounds of the document's buckets, which are Go's default; the last has none."""
@@ -49,22 +47,24 @@ class CallMetrics(Stage):
 
     def __init__(self) -> None:
         """Start with none."""
-        self._series: dict[tuple[str, grpc.StatusCode], Series] = {}
+        self._series: dict[tuple[str, str], Series] = {}
         self._in_flight: Counter[str] = Counter()
 
-    def began(self, call: Call) -> None:
-        """Count a call in flight."""
-        self._in_flight[call.method if call.exists else UNKNOWN] += 1
+    def began(self, calls: Sequence[Call]) -> None:
+        """Count calls in flight."""
+        for call in calls:
+            self._in_flight[call.method if call.exists else UNKNOWN] += 1
 
-    def done(self, call: Call) -> None:
-        """Count a call that has ended."""
-        method = call.method if call.exists else UNKNOWN
-        self._in_flight[method] -= 1
-        if (series := self._series.get((method, call.code))) is None:
-            series = self._series[method, call.code] = Series()
-        taken = time.monotonic_ns() - call.started
-        series.nanoseconds += taken
-        series.counts[bisect_left(_LIMITS, taken)] += 1
+    def done(self, calls: Sequence[Call]) -> None:
+        """Count calls that have ended."""
+        for call in calls:
+            method = call.method if call.exists else UNKNOWN
+            self._in_flight[method] -= 1
+            if (series := self._series.get((method, call.code))) is None:
+                series = self._series[method, call.code] = Series()
+            taken = call.ended - call.started
+            series.nanoseconds += taken
+            series.counts[bisect_left(_LIMITS, taken)] += 1
 
     def ended(self) -> Iterable[tuple[tuple[str, str, str], Series]]:
         """Return what has ended, by service, method and status."""
@@ -83,6 +83,6 @@ def parsed(method: str) -> tuple[str, str]:
     return (service, name) if service else (UNKNOWN, UNKNOWN)
 
 
-def status(code: grpc.StatusCode) -> str:
-    """Return a code as the label `status` has it (document: MetricsInterceptor)."""
-    return "success" if code is grpc.StatusCode.OK else code.name
+def status(code: str) -> str:
+    """Return a code's name as the label `status` has it (document: MetricsInterceptor)."""
+    return "success" if code == OK else code

@@ -1,14 +1,15 @@
-"""The server pipeline: all that happens to every call, in one fused interceptor.
+"""The server pipeline: all that happens to every call, in one fused handler.
 
-One wrapper a method is made at its first call and kept; a chain of stock
-interceptors costs several times as much. What concerns every call (tokens, rate
-limits, metrics, traces) is a `Stage`: it may refuse a call before anything of its
-body was read, and learns how the call ended. Requests come in as bytes, so that a
-body that does not parse is the caller's fault and not an internal error (ERR-3).
+It stands before the handlers of a server as the one that gRPC knows, and wraps each method once, at
+its first call: an interceptor takes half of what the whole pipeline does besides, and a queue a
+method, as gRPC keeps them, is gone through at every call of any of them. What concerns every call
+(tokens, rate limits, metrics, traces) is a `Stage`: it may refuse a call before anything of its
+body was read, and learns how the call ended. Requests come in as bytes, so that a body that does
+not parse is the caller's fault and not an internal error (ERR-3).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from .aftermath import Aftermath
 from .calls import REQUEST_ID, Call, HandlerContext, arrived, begin, current_call
 from .errors import MalformedMessageError, ResourceExhaustedError, to_status
 from .security import audit
@@ -24,8 +26,11 @@ from .sending import sent
 from .stages import Stage
 from .telemetry.logging import logger
 
+Answer = Callable[[Any, Any], Awaitable[Any]]
+"""What answers a call, by its requests and gRPC's context."""
 
-class Pipeline(grpc.aio.ServerInterceptor):
+
+class Pipeline(grpc.GenericRpcHandler):
     """Wraps the handler of every method.
 
     Args:
@@ -37,19 +42,26 @@ class Pipeline(grpc.aio.ServerInterceptor):
     def __init__(
         self, stages: Sequence[Stage], max_message_bytes: int, min_compressed_bytes: int
     ) -> None:
-        """Start with no method wrapped."""
+        """Start with no method wrapped, and no handler behind it."""
         # A stage that leaves one of the two out costs nothing there.
         self._admit = [each.admit for each in stages if type(each).admit is not Stage.admit]
-        self._began = [each.began for each in stages if type(each).began is not Stage.began]
-        self._done = [each.done for each in stages if type(each).done is not Stage.done][::-1]
+        self._aftermath = Aftermath(stages)
+        self.begun, self.ended = self._aftermath.begun, self._aftermath.ended
         self._max_message_bytes = max_message_bytes
         self._min_compressed_bytes = min_compressed_bytes
+        self._behind: list[grpc.GenericRpcHandler] = []
         self._wrapped: dict[str, Any] = {}
 
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
-    ) -> Any:
-        """Admit a call, and return what answers it.
+    def add(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Let handlers stand behind this one; the first that knows a method has it."""
+        self._behind += handlers
+
+    def settle(self) -> None:
+        """Tell the stages of all calls that have ended, now."""
+        self._aftermath.settle()
+
+    def service(self, details: Any) -> Any:
+        """Admit a call, and return what answers it; gRPC calls this, once a call.
 
         That is the wrapped handler of its method, None when there is none, or what refuses it
         without having read anything. Only methods that there are get into a table.
@@ -58,8 +70,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
         call, authorization = arrived(method, details.invocation_metadata)
         begin(call)
         if (wrapped := self._wrapped.get(method)) is None:
-            handler = await continuation(details)
-            if handler is None:
+            if (handler := self.find(details)) is None:
                 call.exists = False
             else:
                 wrapped = self._wrapped[method] = self._wrap(method, handler)
@@ -70,71 +81,51 @@ class Pipeline(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(partial(self._refuse, call, error))
         if wrapped is None:
             # gRPC says so itself, to whoever may ask.
-            call.code = grpc.StatusCode.UNIMPLEMENTED
-            self._tell_begun(call)
-            self._tell_done(call)
+            call.code = grpc.StatusCode.UNIMPLEMENTED.name
+            self.begun(call)
+            self.ended(call)
         return wrapped
 
-    def _begin(self, call: Call, context: Any) -> Call:
-        """Tell call, context and stages of each other, and return the call."""
+    def find(self, details: Any) -> Any:
+        """Return the handler of a method, as it was added; None: there is none."""
+        found = (handlers.service(details) for handlers in self._behind)
+        return next((handler for handler in found if handler is not None), None)
+
+    def begin(self, context: Any) -> Call:
+        """Tell the current call, context and stages of each other, and return the call."""
+        call = current_call()
         call.ask_peer = context.peer
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-        self._tell_begun(call)
+        self.begun(call)
         return call
-
-    def _tell_begun(self, call: Call) -> None:
-        for began in self._began:
-            began(call)
-
-    def _tell_done(self, call: Call) -> None:
-        for done in self._done:
-            done(call)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         del method
-        behaviour = {
-            (False, False): handler.unary_unary,
-            (False, True): handler.unary_stream,
-            (True, False): handler.stream_unary,
-            (True, True): handler.stream_stream,
-        }[handler.request_streaming, handler.response_streaming]
-        # For gRPC every request is a stream. Where it reads the one message by itself, it never
-        # answers a call that ends without one (ERR-4).
-        streams = handler.request_streaming
-        received = partial(
-            _decoded if streams else decode, deserialize=handler.request_deserializer
-        )
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._many(handler))
+        return grpc.stream_unary_rpc_method_handler(_Unary(self, handler))
 
-        async def one(requests: Any, context: Any) -> bytes:
-            raw = requests if streams else await context.read()
-            call = self._begin(current_call(), context)
-            try:
-                response = await behaviour(received(raw), HandlerContext(context))
-                return self.encode(response, handler.response_serializer, context)
-            except BaseException as error:
-                await self._fail(call, error, context)
-                raise
-            finally:
-                self._tell_done(call)
+    def _many(self, handler: Any) -> Answer:
+        """Return what answers a method with a stream."""
+        streams, received, deserialize = _received(handler)
+        behaviour = handler.stream_stream if streams else handler.unary_stream
+        serialize = handler.response_serializer
 
         async def many(requests: Any, context: Any) -> None:
             raw = requests if streams else await context.read()
-            call = self._begin(current_call(), context)
+            call = self.begin(context)
             try:
                 # Closed here and now when the caller leaves, not when it is collected.
-                async with aclosing(behaviour(received(raw), HandlerContext(context))) as responses:
+                answers = behaviour(received(raw, deserialize), HandlerContext(context))
+                async with aclosing(answers) as responses:
                     async for response in responses:
-                        data = self.encode(response, handler.response_serializer, context)
-                        await sent(context.write(data))
+                        await sent(context.write(self.encode(response, serialize, context)))
             except BaseException as error:
-                await self._fail(call, error, context)
+                await self.fail(call, error, context)
                 raise
-            finally:
-                self._tell_done(call)
+            self.ended(call)
 
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(many)
-        return grpc.stream_unary_rpc_method_handler(one)
+        return many
 
     def encode(self, response: Any, serialize: Callable[[Any], bytes], context: Any) -> bytes:
         """Return the bytes of an answer, which are sent next.
@@ -155,28 +146,31 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, call: Call, error: Exception, _requests: Any, context: Any) -> None:
         """End a call that a stage did not admit."""
-        self._begin(call, context)
-        try:
-            if isinstance(error, RefusalError):
-                audit.refused(call, error)
-            await self._fail(call, error, context)
-        finally:
-            self._tell_done(call)
+        self.begin(context)
+        if isinstance(error, RefusalError):
+            audit.refused(call, error)
+        await self.fail(call, error, context)
 
-    async def _fail(self, call: Call, error: BaseException, context: Any) -> None:
-        """End a call by an error: a status for the caller, and the cause for the log."""
-        if isinstance(error, asyncio.CancelledError):
-            late = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-            call.code = code
+    async def fail(self, call: Call, error: BaseException, context: Any) -> None:
+        """End a call by an error: a status for the caller, and the cause for the log.
+
+        It has ended for us before the caller reads of it: who has the status, and looks at the
+        metrics, finds the call counted.
+        """
         if not isinstance(error, Exception):
+            if isinstance(error, asyncio.CancelledError):
+                late = context.time_remaining() == 0
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+                call.code = code.name
+            self.ended(call)
             return
         status = to_status(error)
-        call.code = status.code
+        call.code = status.code.name
         if status.code is grpc.StatusCode.INTERNAL:
             logger().error(
                 status.message, method=call.method, request_id=call.request_id, exc_info=error
             )
+        self.ended(call)
         await context.abort(
             status.code, status.message, ((REQUEST_ID, call.request_id), *status.trailers)
         )
@@ -196,8 +190,52 @@ def decode(raw: Any, deserialize: Callable[[bytes], Any]) -> Any:
         raise MalformedMessageError("invalid request: the message cannot be parsed") from error
 
 
+def _received(handler: Any) -> tuple[bool, Callable[..., Any], Callable[[bytes], Any]]:
+    """Return whether requests stream, what makes messages of what came, and by which parser.
+
+    For gRPC every request is a stream. Where it reads the one message by itself, it never answers
+    a call that ends without one (ERR-4).
+    """
+    streams = handler.request_streaming
+    return streams, _decoded if streams else decode, handler.request_deserializer
+
+
 async def _decoded(
     raws: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]
 ) -> AsyncIterator[Any]:
     async for raw in raws:
         yield decode(raw, deserialize)
+
+
+class _Unary:
+    """Answers a method with one message.
+
+    Not as a function: gRPC asks twice a call whether what answers is asynchronous, and to find that
+    out of a function takes as long as to verify a token. What can be awaited is so.
+    """
+
+    def __init__(self, pipeline: Pipeline, handler: Any) -> None:
+        self._streams, self._received, self._deserialize = _received(handler)
+        self._behaviour = handler.stream_unary if self._streams else handler.unary_unary
+        self._serialize = handler.response_serializer
+        self._begun, self._ended = pipeline.begun, pipeline.ended
+        self._encode, self._fail = pipeline.encode, pipeline.fail
+
+    def __await__(self) -> Any:
+        raise TypeError("call it, and await what it returns")
+
+    async def __call__(self, requests: Any, context: Any) -> bytes:
+        raw = requests if self._streams else await context.read()
+        call = current_call()
+        call.ask_peer = context.peer
+        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+        self._begun(call)
+        try:
+            request = self._received(raw, self._deserialize)
+            response = await self._behaviour(request, HandlerContext(context))
+            data = self._encode(response, self._serialize, context)
+        except BaseException as error:
+            await self._fail(call, error, context)
+            raise
+        self._ended(call)
+        return data

@@ -21,6 +21,7 @@ from .errors import StartError
 from .health import Health, HealthServicer
 from .listening import Listeners, raise_file_limit
 from .metering import CallMetrics
+from .piped import PipedServer
 from .pipeline import Pipeline
 from .security.guard import guards
 from .sockets import SocketError
@@ -107,7 +108,7 @@ async def serve(settings: Settings, opener: Opener[Settings]) -> None:
         service.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         add_reflection(server, service.full_names)
-        with exposition(settings, metrics):
+        with exposition(settings, metrics, server.settle):
             try:
                 await listeners.start(server)
                 logging.logger().info("serving", **listeners.told)
@@ -131,8 +132,15 @@ def stages_of(settings: ProcessSettings) -> list[Stage]:
 
 
 @contextmanager
-def exposition(settings: ProcessSettings, metrics: CallMetrics) -> Iterator[None]:
+def exposition(
+    settings: ProcessSettings, metrics: CallMetrics, settle: Callable[[], None]
+) -> Iterator[None]:
     """Serve the metrics of calls, and of all else, where the configuration says so.
+
+    Args:
+        settings: of this process.
+        metrics: of calls.
+        settle: lets them know of every call that has ended.
 
     Raises:
         StartError: it cannot listen there.
@@ -144,7 +152,7 @@ def exposition(settings: ProcessSettings, metrics: CallMetrics) -> Iterator[None
     # Imported here: nobody else needs an HTTP server.
     from .exposition import Metrics, exposed  # noqa: PLC0415
 
-    told = Metrics(metrics, PROCESS, asyncio.get_running_loop())
+    told = Metrics(metrics, PROCESS, asyncio.get_running_loop(), settle)
     with exposed(settings.telemetry.metrics, settings.name, told):
         yield
 
@@ -181,13 +189,14 @@ def drain(health: Health, service: Service, listeners: Listeners) -> None:
     listeners.withdraw()
 
 
-def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
+def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> PipedServer:
     """Return a gRPC server with the pipeline and the limits."""
     limits = settings.limits
     metadata = limits.metadata + OWN_HEADERS
     handshake = HANDSHAKE_TIMEOUT if settings.port is None else settings.port.tls.handshake_timeout
-    return grpc.aio.server(
-        interceptors=[Pipeline(stages, limits.message, settings.compression.min_bytes)],
+    pipeline = Pipeline(stages, limits.message, settings.compression.min_bytes)
+    server = grpc.aio.server(
+        handlers=[pipeline],
         options=[
             ("grpc.max_receive_message_length", limits.message),
             # The pipeline refuses an answer that is too large, and knows why.
@@ -212,6 +221,7 @@ def make_server(settings: ProcessSettings, stages: Sequence[Stage]) -> Any:
             ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
         ],
     )
+    return PipedServer(server, pipeline)
 
 
 def add_reflection(server: Any, names: Sequence[str]) -> None:

@@ -1,14 +1,13 @@
 """Stages of the pipeline that every server has: a limit on metadata, and the log of calls."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
-
-import grpc
 
 from .calls import Authorization, Call
 from .errors import ResourceExhaustedError
 from .telemetry.logging import write_line
-from .telemetry.tracing import Tracer
+from .telemetry.tracing import OK, Tracer
 
 
 class Stage:
@@ -17,11 +16,11 @@ class Stage:
     def admit(self, call: Call, authorization: Authorization) -> None:
         """Let the call pass, or raise a DomainError; nothing of its body was read yet."""
 
-    def began(self, call: Call) -> None:
-        """Learn that the call is answered from now on, or refused; its message has arrived."""
+    def began(self, calls: Sequence[Call]) -> None:
+        """Learn of calls that were answered from then on, or refused; their messages had come."""
 
-    def done(self, call: Call) -> None:
-        """Learn how the call ended; not told of who left before the message had arrived."""
+    def done(self, calls: Sequence[Call]) -> None:
+        """Learn how calls ended; not told of who left before the message had arrived."""
 
 
 class MetadataLimit(Stage):
@@ -62,13 +61,17 @@ class Tracing(Stage):
         self._tracer = tracer
 
     def admit(self, call: Call, _authorization: Authorization) -> None:
-        """Begin the span."""
-        call.span = self._tracer.answers(call.method, call.carried)
+        """Let it have one."""
+        call.tracer = self._tracer
 
-    def done(self, call: Call) -> None:
-        """End it."""
-        if call.span is not None:
-            self._tracer.end(call.span, call.code.name)
+    def done(self, calls: Sequence[Call]) -> None:
+        """End and export the spans."""
+        spans = []
+        for call in calls:
+            if (span := call.span) is not None:
+                span.end(call.code, call.ended)
+                spans.append(span)
+        self._tracer.export(spans)
 
 
 class CallLog(Stage):
@@ -82,16 +85,18 @@ class CallLog(Stage):
         """Know whether those that succeed are written at all."""
         self._every = least in ("debug", "info")
 
-    def done(self, call: Call) -> None:
-        """Write one line."""
-        failed = call.code is not grpc.StatusCode.OK
-        if failed or self._every:
-            fields: dict[str, Any] = {
-                "method": call.method,
-                "request_id": call.request_id,
-                "code": call.code.name,
-                "duration": (time.monotonic_ns() - call.started) / 1e9,
-            }
-            if call.span is not None:
-                fields["trace_id"] = call.span.trace_id
-            write_line("error" if failed else "info", "call", fields)
+    def done(self, calls: Sequence[Call]) -> None:
+        """Write a line of each, with the time of its end."""
+        epoch = time.time_ns() - time.monotonic_ns()
+        for call in calls:
+            failed = call.code != OK
+            if failed or self._every:
+                fields: dict[str, Any] = {
+                    "method": call.method,
+                    "request_id": call.request_id,
+                    "code": call.code,
+                    "duration": (call.ended - call.started) / 1e9,
+                }
+                if (span := call.span) is not None:
+                    fields["trace_id"] = span.trace_id
+                write_line("error" if failed else "info", "call", fields, epoch + call.ended)

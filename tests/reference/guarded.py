@@ -14,6 +14,7 @@ from blackhole.conformance.v1 import probe_pb2, probe_pb2_grpc
 from reference.config.auth import RateLimit
 from reference.mesh.calls import current_call
 from reference.mesh.health import SERVING, Health, HealthServicer
+from reference.mesh.piped import PipedServer
 from reference.mesh.pipeline import Pipeline
 from reference.mesh.security import keys
 from reference.mesh.security.guard import Guard
@@ -78,6 +79,7 @@ class Guarded:
     channel: Any
     address: str
     probe: Probe
+    server: PipedServer
     pipeline: Pipeline
     verifier: Verifier
     log: list[Any] = field(default_factory=list)
@@ -139,7 +141,8 @@ async def guarded(
     limiter = Limiter(limit) if limit else None
     guard = Guard(verifier if tokens else None, Roles(ROLES), limiter)
     pipeline = Pipeline([*more, MetadataLimit(16_384), guard], 1 << 20, 1024)
-    server = grpc.aio.server(interceptors=[pipeline], options=[("grpc.max_metadata_size", 1 << 20)])
+    options = [("grpc.max_metadata_size", 1 << 20)]
+    server = PipedServer(grpc.aio.server(handlers=[pipeline], options=options), pipeline)
     probe = Probe()
     probe_pb2_grpc.add_ProbeServicer_to_server(probe, server)
     health = Health("probe")
@@ -151,5 +154,5 @@ async def guarded(
         await server.start()
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(address, options=options) as channel:
-            yield Guarded(channel, address, probe, pipeline, verifier, log)
+            yield Guarded(channel, address, probe, server, pipeline, verifier, log)
         await server.stop(None)

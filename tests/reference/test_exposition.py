@@ -33,7 +33,7 @@ def node() -> Iterator[Node]:
 def _metrics() -> Metrics:
     measures = Measures()
     measures.counter("things_total", "Things").add(3)
-    return Metrics(CallMetrics(), measures, asyncio.get_running_loop())
+    return Metrics(CallMetrics(), measures, asyncio.get_running_loop(), lambda: None)
 
 
 def _address(node: Node, text: str) -> MetricsAddress | None:

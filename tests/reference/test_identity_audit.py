@@ -31,7 +31,9 @@ class Audited:
 
     async def call(self, method: str, request: Any, subject: str = "alice") -> Any:
         """Call as the pipeline does."""
-        begin(Call(f"{PATH}/{method}", "r", subject=subject, role="all", ask_peer=lambda: "unix:"))
+        call = Call(f"{PATH}/{method}", "r")
+        call.subject, call.role, call.ask_peer = subject, "all", lambda: "unix:"
+        begin(call)
         return await getattr(self.servicer, method)(request, None)
 
     def records(self) -> list[Any]:

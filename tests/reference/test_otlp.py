@@ -30,7 +30,7 @@ class Keeper(SpanExporter):
     def export(self, spans: Sequence[Any]) -> SpanExportResult:
         self.entered.set()
         self.free.wait(SOON)
-        self.methods += [one.span.method for one in spans]
+        self.methods += [span.method for group in spans for span in group.spans]
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -40,7 +40,7 @@ class Keeper(SpanExporter):
 def _spans(export: Export, *methods: str) -> None:
     tracer = Tracer(export)
     for method in methods:
-        tracer.end(tracer.answers(method, ()), "OK")
+        tracer.export([tracer.answers(method, (), 0)])
 
 
 async def test_spans_leave_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,20 @@ async def test_what_finds_no_room_is_dropped_and_counted(monkeypatch: pytest.Mon
     assert sum(line["dropped"] for line in lines) == 6
 
 
+async def test_of_many_at_once_those_leave_that_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "WAITING", 3)
+    monkeypatch.setattr(otlp, "BATCH", 2)
+    keeper = Keeper()
+    with capture_logs() as lines:
+        export = Export(keeper)
+        tracer = Tracer(export)
+        tracer.export([tracer.answers(f"/a.B/{number}", (), 0) for number in range(9)])
+        await export.close(SOON)
+
+    assert keeper.methods == ["/a.B/0", "/a.B/1", "/a.B/2"]
+    assert sum(line["dropped"] for line in lines) == 6
+
+
 async def test_the_end_waits_no_longer_than_it_may() -> None:
     keeper = Keeper()
     keeper.free.clear()
@@ -93,6 +107,6 @@ async def test_a_collector_that_is_not_there_holds_nobody(unused_tcp_port: int) 
     begin = time.monotonic()
     traces = Traces(f"127.0.0.1:{unused_tcp_port}", 1.0, 0.1)
     async with exporting("s", traces) as tracer:
-        tracer.end(tracer.answers("/a.B/C", ()), "OK")
+        tracer.export([tracer.answers("/a.B/C", (), 0)])
 
     assert time.monotonic() - begin < SOON

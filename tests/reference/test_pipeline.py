@@ -1,12 +1,16 @@
 """The server pipeline: what stages learn, and what becomes of an answer before it is sent."""
 
+import inspect
 import uuid
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from reference.mesh import aftermath
 from reference.mesh.calls import SEVERAL, Authorization, Call, arrived
 from reference.mesh.errors import ResourceExhaustedError
 from reference.mesh.pipeline import Pipeline
@@ -55,8 +59,8 @@ class Witness(Stage):
         self._seen.append((self._name, "admit", str(authorization)[:6]))
         assert "Bearer" not in repr(call)
 
-    def done(self, call: Call) -> None:
-        self._seen.append((self._name, "done", call.code.name))
+    def done(self, calls: Sequence[Call]) -> None:
+        self._seen.extend((self._name, "done", call.code) for call in calls)
 
 
 BROKEN = b"\xff"
@@ -77,6 +81,7 @@ async def test_stages_are_asked_in_order_and_told_in_reverse(
     seen: list[tuple[str, ...]] = []
     async with guarded(more=[Witness("a", seen), Stage(), Witness("b", seen)]) as server:
         found = await server.call(f"{PROBE}/{kind}", as_role(role), body=body)
+        server.pipeline.settle()
 
     assert found[0] == code
     asked = [("a", "admit", "Bearer"), ("b", "admit", "Bearer")]
@@ -90,6 +95,7 @@ async def test_a_call_that_ends_without_its_message_is_answered(kind: str) -> No
         method: Any = server.channel.stream_unary(f"{PROBE}/{kind}")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(iter(()), metadata=[as_role("all")], timeout=5)
+        server.pipeline.settle()
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "invalid request: no whole message came"
@@ -108,18 +114,18 @@ async def test_a_call_that_ends_without_its_message_is_answered(kind: str) -> No
 )
 def test_a_call_is_logged_with_its_duration(least: str, code: str, level: str | None) -> None:
     call, _ = arrived("/a.B/C", [("x-request-id", "r")])
-    call.code = grpc.StatusCode[code]
+    call.code, call.ended = code, call.started + 1_500_000_000
 
     with capture_logs() as lines:
-        CallLog(least).done(call)
+        CallLog(least).done([call])
 
     if level is None:
         assert lines == []
         return
     (line,) = lines
-    assert 0 <= line.pop("duration") < 60
     assert line == {
         "event": "call",
+        "duration": 1.5,
         "log_level": level,
         "method": "/a.B/C",
         "request_id": "r",
@@ -155,3 +161,31 @@ def test_one_authorization_is_told_from_several(values: list[str], found: Author
     _, authorization = arrived("/a.B/C", [("authorization", value) for value in values])
 
     assert authorization is found
+
+
+async def test_what_answers_is_called_and_not_awaited() -> None:
+    handlers: Any = grpc.method_handlers_generic_handler(
+        "a.B", {"C": grpc.unary_unary_rpc_method_handler(print)}
+    )
+    pipeline = Pipeline([], 100, 10)
+    pipeline.add([handlers])
+    details: Any = SimpleNamespace(method="/a.B/C", invocation_metadata=())
+
+    answer = pipeline.service(details).stream_unary
+
+    assert inspect.isawaitable(answer)
+    with pytest.raises(TypeError, match="call it"):
+        await answer
+    assert pipeline.service(details).stream_unary is answer
+    assert pipeline.find(SimpleNamespace(method="/a.B/D")) is None
+
+
+async def test_a_server_that_stops_leaves_no_call_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aftermath, "SOON", 60.0)
+    seen: list[tuple[str, ...]] = []
+    async with guarded(more=[Witness("a", seen)]) as server:
+        await server.call(f"{PROBE}/Unary", as_role("all"))
+        assert not [told for told in seen if told[1] == "done"]
+
+    assert seen[-1] == ("a", "done", "OK")
+    assert not await server.server.wait_for_termination(0)

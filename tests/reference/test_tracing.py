@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from reference.mesh.calls import Call, arrived, begin, current_call
+from reference.mesh.calls import Call, arrived, begin
 from reference.mesh.hops import Hop, without_own
 from reference.mesh.stages import Tracing
 from reference.mesh.telemetry.otlp import add_to
@@ -16,6 +16,9 @@ from reference.mesh.telemetry.tracing import Span, Tracer, current_trace, onward
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
 PARENT = (("traceparent", GOOD),)
+
+JITTER = 1_000_000
+"""Nanoseconds that two clocks, read one after the other, may be apart."""
 
 
 def _parent(*values: str) -> Parent | None:
@@ -62,28 +65,30 @@ def test_what_is_told_is_read_again() -> None:
 
 def _tracer(ratio: float = 1.0) -> tuple[Tracer, list[Span]]:
     spans: list[Span] = []
-    return Tracer(spans.append, ratio), spans
+    return Tracer(spans.extend, ratio), spans
 
 
 def test_a_span_continues_its_parent_or_begins_a_trace() -> None:
     tracer, spans = _tracer()
     before = time.time_ns()
 
-    child, root = tracer.answers("/a.B/C", PARENT), tracer.answers("/a.B/C", ())
-    tracer.end(child, "OK")
-    tracer.end(root, "NOT_FOUND")
+    clock = time.monotonic_ns()
+    child, root = tracer.answers("/a.B/C", PARENT, clock), tracer.answers("/a.B/C", (), clock)
+    child.end("OK", time.monotonic_ns())
+    root.end("NOT_FOUND", time.monotonic_ns())
+    tracer.export([child, root])
 
     assert spans == [child, root]
     assert (child.trace_id, child.parent_id) == (TRACE, SPAN)
     assert (root.parent_id, root.code) == ("", "NOT_FOUND")
     assert root.trace_id != TRACE
     assert len({SPAN, child.span_id, root.span_id}) == 3
-    assert before <= child.began <= child.ended <= time.time_ns()
+    assert before - JITTER <= child.began <= child.ended <= time.time_ns() + JITTER
 
 
 def test_a_call_within_a_span_is_its_child() -> None:
     tracer, _ = _tracer()
-    outer = tracer.answers("/a.B/C", (*PARENT, ("tracestate", "a=1")))
+    outer = tracer.answers("/a.B/C", (*PARENT, ("tracestate", "a=1")), 0)
 
     inner, alone = tracer.calls("/d.E/F", outer), tracer.calls("/d.E/F", None)
 
@@ -105,8 +110,8 @@ def test_the_ratio_of_traces_is_chosen_by_their_ids(
 ) -> None:
     tracer, spans = _tracer(ratio)
 
-    span = tracer.answers("/a.B/C", (("traceparent", f"00-{trace_id}-{SPAN}-01"),))
-    tracer.end(span, "OK")
+    span = tracer.answers("/a.B/C", (("traceparent", f"00-{trace_id}-{SPAN}-01"),), 0)
+    tracer.export([span])
 
     assert (span.sampled, bool(spans)) == (sampled, sampled)
     assert onward((), span)[0][1].endswith(f"-0{sampled:d}")
@@ -115,7 +120,7 @@ def test_the_ratio_of_traces_is_chosen_by_their_ids(
 def test_what_goes_along_is_the_span_the_state_and_the_rest() -> None:
     tracer, _ = _tracer()
     carried = (*PARENT, ("tracestate", "a=1"), ("baggage", "x=y"), ("baggage", "z"))
-    span = tracer.answers("/a.B/C", carried)
+    span = tracer.answers("/a.B/C", carried, 0)
 
     assert onward(carried, span) == (
         ("traceparent", f"00-{TRACE}-{span.span_id}-01"),
@@ -147,7 +152,7 @@ def test_a_hop_without_a_tracer_carries_what_came() -> None:
 def test_a_hop_with_a_tracer_has_a_span() -> None:
     tracer, spans = _tracer()
     call = _serving((*PARENT, ("baggage", "x=y")))
-    call.span = tracer.answers(call.method, call.carried)
+    call.tracer = tracer
     use(tracer)
     try:
         hop = Hop("/d.E/F")
@@ -157,6 +162,7 @@ def test_a_hop_with_a_tracer_has_a_span() -> None:
         use(None)
 
     (span,) = spans
+    assert call.span is not None
     assert (span.parent_id, span.code, span.server) == (call.span.span_id, "UNAVAILABLE", False)
     assert hop.metadata == (
         ("traceparent", f"00-{TRACE}-{span.span_id}-01"),
@@ -170,15 +176,25 @@ def test_the_stage_spans_a_call_and_its_log() -> None:
     call, _ = arrived("/a.B/C", [*PARENT, ("x", "y"), ("baggage", "k=v")])
 
     stage.admit(call, None)
-    stage.done(call)
+    call.code, call.ended = "NOT_FOUND", call.started + 7
+    stage.done([call, Call("/a.B/C", "not traced")])
 
     (span,) = spans
     assert call.span is span
+    assert (span.code, span.ended - span.began) == ("NOT_FOUND", 7)
     assert call.carried == (*PARENT, ("baggage", "k=v"))
+
+
+def test_a_span_is_made_when_it_is_asked_for_first() -> None:
+    tracer, spans = _tracer()
+    call = _serving(PARENT)
+    assert (call.span, current_trace()) == (None, "")
+
+    call.tracer = tracer
+
     assert current_trace() == TRACE
-    assert current_call() is not call
-    stage.done(Call("/a.B/C", "id"))
-    assert spans == [span]
+    assert call.span is call.span
+    assert spans == []
 
 
 @pytest.mark.parametrize("server", [True, False])

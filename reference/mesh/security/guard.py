@@ -50,17 +50,19 @@ class Guard(Stage):
         Raises:
             RefusalError: it must not pass.
         """
-        if call.method in OPEN:
+        method = call.method
+        if method in OPEN:
             return
-        if self._authenticator is not None:
-            claims = self._authenticator.authenticate(authorization)
-            call.subject, call.role = claims.subject, claims.role
-            if not self._roles.permit(claims.role, call.method):
+        if (authenticator := self._authenticator) is not None:
+            claims = authenticator.authenticate(authorization)
+            call.subject = claims.subject
+            call.role = role = claims.role
+            if not self._roles.permit(role, method):
                 raise NotPermittedError(
-                    "the token has no role" if claims.role is None else "the role is not granted it"
+                    "the token has no role" if role is None else "the role is not granted it"
                 )
-        if self._limiter is not None:
-            self._limiter.admit(call.subject, call.started)
+        if (limiter := self._limiter) is not None:
+            limiter.admit(call.subject, call.started)
 
 
 def guards(settings: ProcessSettings) -> list[Guard]:

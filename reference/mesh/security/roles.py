@@ -40,7 +40,7 @@ class Roles:
         if role is None or (granted := self._granted.get(role)) is None:
             return False
         return (
-            granted.everything
-            or method in granted.methods
+            method in granted.methods
+            or granted.everything
             or method.rpartition("/")[0] in granted.services
         )

@@ -131,7 +131,9 @@ class Stamp:
 _STAMP = Stamp()
 
 
-def made(level: str, message: str, service: str, fields: dict[str, Any]) -> bytes:
+def made(
+    level: str, message: str, service: str, fields: dict[str, Any], at: int | None = None
+) -> bytes:
     """Return a line as structlog would make it, only sooner, with its end.
 
     What cannot be made must not end whom it is about: that is told in its place.
@@ -141,10 +143,11 @@ def made(level: str, message: str, service: str, fields: dict[str, Any]) -> byte
         message: what happened.
         service: whose log it is.
         fields: what belongs to it; the line takes them over, and changes them.
+        at: when it happened, in nanoseconds since 1970; None: now.
     """
     fields["service"] = service
     fields["level"] = level
-    fields["time"] = _STAMP.at(time.time_ns())
+    fields["time"] = _STAMP.at(time.time_ns() if at is None else at)
     fields["message"] = message
     try:
         # What is no ASCII is escaped, so that nothing ends a line but its end (LOG-6).

@@ -103,18 +103,19 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
-def write_line(level: str, message: str, fields: dict[str, Any]) -> None:
+def write_line(level: str, message: str, fields: dict[str, Any], at: int | None = None) -> None:
     """Log what is said often: structlog takes ten times as long.
 
     Args:
         level: at which it is; whoever calls knows that it is written.
         message: what happened.
         fields: what belongs to it; the line takes them over.
+        at: when it happened, in nanoseconds since 1970; None: now.
     """
     if _writer is None:
         getattr(logger(), level)(message, **fields)
     else:
-        _writer.put(made(level, message, _service, fields))
+        _writer.put(made(level, message, _service, fields, at))
 
 
 def unfiltered() -> Any:

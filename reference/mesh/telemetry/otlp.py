@@ -27,8 +27,8 @@ from .tracing import OK, Span, Tracer
 WAITING = 4096
 """Spans that wait for the collector at most."""
 
-BATCH = 512
-"""Spans that are exported together at most."""
+BATCH = 128
+"""Groups of spans that are exported together at most: those of calls that were told of at once."""
 
 DELAY = 200
 """Milliseconds between two batches that are not full."""
@@ -40,14 +40,14 @@ SCOPE = "blackhole.mesh"
 
 
 class _Waiting:
-    """A span that waits, as the batch processor wants it."""
+    """Spans that wait: one, as the batch processor sees it, which takes its time for each."""
 
-    __slots__ = ("span",)
+    __slots__ = ("spans",)
 
     context = SimpleNamespace(trace_flags=SimpleNamespace(sampled=True))
 
-    def __init__(self, span: Span) -> None:
-        self.span = span
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.spans = spans
 
 
 class Exporter(OTLPSpanExporter):
@@ -65,8 +65,9 @@ class Exporter(OTLPSpanExporter):
         found.resource.attributes.append(_pair("service.name", self._name))
         scope = found.scope_spans.add()
         scope.scope.name = SCOPE
-        for one in data:
-            add_to(scope.spans, one.span)
+        for group in data:
+            for span in group.spans:
+                add_to(scope.spans, span)
         return request
 
 
@@ -119,11 +120,11 @@ class _Counted(SpanExporter):
         self.taken = 0
 
     def export(self, spans: Sequence[Any]) -> SpanExportResult:
-        """Export a batch; called on the thread of the batches."""
+        """Export a batch of groups; called on the thread of the batches."""
         try:
             return self._exporter.export(spans)
         finally:
-            self.taken += len(spans)
+            self.taken += sum(len(group.spans) for group in spans)
 
     def shutdown(self) -> None:
         """Give up what is under way."""
@@ -147,14 +148,16 @@ class Export:
             max_export_batch_size=BATCH,
         )
 
-    def __call__(self, span: Span) -> None:
-        """Take a span, if there is room for it."""
-        if self._given - self._exporter.taken >= WAITING:
-            self._drops.add()
-            return
-        self._given += 1
-        waiting: Any = _Waiting(span)
-        self._processor.on_end(waiting)
+    def __call__(self, spans: Sequence[Span]) -> None:
+        """Take spans, as many as there is room for."""
+        room = WAITING - (self._given - self._exporter.taken)
+        if len(spans) > room:
+            self._drops.add(len(spans) - room)
+            spans = spans[:room]
+        if spans:
+            self._given += len(spans)
+            waiting: Any = _Waiting(spans)
+            self._processor.on_end(waiting)
 
     async def close(self, timeout: float) -> None:
         """Export what waits, for so many seconds at most (TRC-7)."""

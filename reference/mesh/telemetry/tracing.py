@@ -12,7 +12,7 @@ from time import monotonic_ns as clock_ns
 from time import time_ns
 from typing import Any, Protocol
 
-from .propagation import TRACEPARENT, TRACESTATE, Pair, parent_of, traceparent
+from .propagation import TRACEPARENT, TRACESTATE, Pair, Parent, parent_of, traceparent
 
 OK = "OK"
 
@@ -43,55 +43,61 @@ class Span:
     code: str = OK
     """Name of the status code."""
 
+    def end(self, code: str, clock: int) -> None:
+        """End it, with the name of a status code, at a moment by the clock of its beginning."""
+        self.code = code
+        self.ended = self.began + clock - self.clock
+
 
 class Tracer:
     """Makes the spans of a process.
 
     Args:
-        export: takes a span that has ended and is sampled; never waits.
+        export: takes spans that have ended and are sampled; never waits.
         ratio: part of the traces that is sampled, 0 to 1: all services choose the same ones.
     """
 
-    def __init__(self, export: Callable[[Span], None], ratio: float = 1.0) -> None:
+    def __init__(self, export: Callable[[Sequence[Span]], None], ratio: float = 1.0) -> None:
         """Begin with no span."""
         self._export = export
         self._below = round(ratio * EVERY)
 
-    def answers(self, method: str, carried: Sequence[Pair]) -> Span:
-        """Begin the span of a call that is answered: the caller's trace goes on, or one begins."""
-        parent = parent_of(carried) if carried else None
-        if parent is None:
-            return self._begin(method, True)
-        return self._begin(method, True, parent.trace_id, parent.span_id, parent.state)
+    def answers(self, method: str, carried: Sequence[Pair], clock: int) -> Span:
+        """Make the span of a call that is answered: the caller's trace goes on, or one begins.
+
+        Args:
+            method: `/package.Service/Method`.
+            carried: what the caller told.
+            clock: when it arrived, by the clock that never goes back; nanoseconds.
+        """
+        return self._make(method, True, clock, parent_of(carried) if carried else None)
 
     def calls(self, method: str, within: Span | None) -> Span:
         """Begin the span of a call to another service, within that of the call that is answered."""
-        if within is None:
-            return self._begin(method, False)
-        return self._begin(method, False, within.trace_id, within.span_id, within.state)
+        return self._make(method, False, clock_ns(), within)
 
-    def end(self, span: Span, code: str) -> None:
-        """End a span, with the name of a status code."""
-        span.code = code
-        span.ended = span.began + clock_ns() - span.clock
-        if span.sampled:
-            self._export(span)
+    def export(self, spans: Sequence[Span]) -> None:
+        """Let spans that have ended go, those that are sampled."""
+        if self._below != EVERY:
+            spans = [span for span in spans if span.sampled]
+        if spans:
+            self._export(spans)
 
-    def _begin(
+    def _make(
         self,
         method: str,
         server: bool,  # noqa: FBT001 - by position: names take as long as all else here
-        trace_id: str = "",
-        parent_id: str = "",
-        state: str = "",
+        clock: int,
+        within: Parent | Span | None,
     ) -> Span:
         # One random number for both IDs; no secret: nothing is asked of the kernel.
         digits = f"{getrandbits(192):048x}"
-        trace_id = trace_id or digits[:32]
+        trace_id, parent_id, state = digits[:32], "", ""
+        if within is not None:
+            trace_id, parent_id, state = within.trace_id, within.span_id, within.state
         sampled = self._below == EVERY or int(trace_id[16:], 16) < self._below
-        return Span(
-            method, server, trace_id, digits[32:], parent_id, state, sampled, time_ns(), clock_ns()
-        )
+        began = time_ns() - clock_ns() + clock
+        return Span(method, server, trace_id, digits[32:], parent_id, state, sampled, began, clock)
 
 
 def onward(carried: Sequence[Pair], span: Span) -> tuple[Pair, ...]:
