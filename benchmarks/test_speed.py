@@ -1,7 +1,8 @@
-"""What the environment alone changes: the reference and bare servers as they come, and for speed.
+"""What the way it is run alone changes: the reference and bare servers as they come, and for speed.
 
-For speed is what `fixtures/implementations/reference-fast.toml` says: another poller of gRPC's,
-and an allocator that keeps the memory of large messages. The client is the same for all.
+For speed is what `fixtures/implementations/reference-fast.toml` says: another poller of gRPC's, an
+allocator that keeps the memory of large messages, and threads that do not interrupt each other; the
+last of it is for the reference alone, bare servers have the environment. The client is the same.
 """
 
 import tempfile

@@ -1,6 +1,8 @@
 """Chapter 22: audit (AUD-1 to AUD-3)."""
 
 import itertools
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ from .harness.calls import Channel, Metadata
 from .harness.forgeries import CONTROLS, FORGERIES
 from .harness.frames import framed
 from .harness.identity import SERVICE
-from .harness.judging import did, expect
+from .harness.judging import did, expect, inconclusive
 from .harness.limits import NEVER, Bucket, limited
 from .harness.nodes import Node
 from .harness.raw import RawConnection
@@ -24,6 +26,12 @@ TALKATIVE = {"telemetry": {"log_level": "LOG_LEVEL_DEBUG"}}
 
 SHARE = Bucket(NEVER, burst=8)
 """Of each caller in AUD-1: as many served calls as there are refused ones."""
+
+CREATES = 9
+"""That tell how long one takes."""
+
+LEAVERS = 48
+"""Creates whose callers leave, the first at once and the last when the answer is due."""
 
 PLENTY = Bucket(rate=1000, burst=1000)
 
@@ -160,6 +168,43 @@ async def test_aud_3_changes_name_their_subject(node: Node) -> None:
     expect(len(found), equals=len(right), what="number of records")
     for seen, wanted in zip(_sorted(found), _sorted(right), strict=True):
         expect(seen, equals=wanted, what=f"the record of {wanted['event']}")
+
+
+async def test_aud_3_a_change_whose_caller_left_is_recorded(node: Node) -> None:
+    """AUD-3: Who leaves before the answer is named too, and the service serves on."""
+    secured = await start_secured(node, QUIET)
+    service, ada = secured.service, secured.caller("ada")
+    events = await service.events(pb.EVENT_TYPE_CREATED)
+    request = pb.CreateDIDRequest(method="key")
+    whole = [await service.call_on(ada, "CreateDID", request) for _ in range(CREATES)]
+    expect([one.code for one in whole], equals=["OK"] * CREATES, what="creates that are waited for")
+
+    usual = statistics.median(one.elapsed for one in whole)
+    patience = [usual * part / LEAVERS for part in range(1, LEAVERS + 1)]
+    codes = [
+        (await service.call_on(ada, "CreateDID", request, timeout=seconds)).code
+        for seconds in patience
+    ]
+    last = await service.create(channel=ada)
+    made = [(await events.next()).did]
+    while made[-1] != last.did:
+        made.append((await events.next()).did)
+    waited_for = CREATES + codes.count("OK") + 1
+    did(f"left {LEAVERS - codes.count('OK')} creates early, of which {len(made) - waited_for} made")
+    if len(made) == waited_for:
+        inconclusive("none of those who left did so between its request and its change")
+    await service.stop()
+    records = auditing.changes(service.process)
+
+    found = Counter(record["did"] for record in records)
+    expect(
+        {name: found[name] for name in made},
+        equals=dict.fromkeys(made, 1),
+        what="number of records, by the DIDs that were created",
+    )
+    expect(
+        {record["subject"] for record in records}, equals={"ada"}, what="subjects of all records"
+    )
 
 
 async def _asked(

@@ -16,7 +16,7 @@ SOON = 0.005
 """Seconds until the stages know of a call, at most."""
 
 MANY = 16
-"""Calls that they are told of at once, at most: so few keep no other call waiting."""
+"""Calls that have ended of which they are told sooner: so few keep no other call waiting."""
 
 
 class Aftermath:
@@ -46,7 +46,7 @@ class Aftermath:
     def ended(self, call: Call) -> None:
         """Take a call that ends now."""
         call.ended = monotonic_ns()
-        # What gRPC knows of the call is not kept for it.
+        # gRPC must not be asked any more.
         call.ask_peer = str
         self._ended.append(call)
         if self._timer is None:

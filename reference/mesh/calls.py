@@ -49,7 +49,8 @@ class Call:
     role: str | None = field(default=None, init=False)
     """Role of its token."""
     ask_peer: Callable[[], str] = field(default=str, init=False)
-    """Asks gRPC where it comes from: only what is audited wants to know."""
+    """Asks gRPC where it comes from: only what is audited wants to know. To ask after its end would
+    crash this process."""
     code: str = field(default=OK, init=False)
     """Name of the status code that it ended with."""
     exists: bool = field(default=True, init=False)
@@ -57,6 +58,7 @@ class Call:
     tracer: Tracer | None = field(default=None, init=False)
     """Traces it; None: nobody does."""
     _span: Span | None = field(default=None, init=False)
+    _peer: str = field(default="", init=False)
 
     @property
     def span(self) -> Span | None:
@@ -67,8 +69,12 @@ class Call:
 
     @property
     def peer(self) -> str:
-        """Where it comes from, as gRPC names it; empty until the handler runs."""
-        return self.ask_peer()
+        """Where it comes from, as gRPC names it; unless it was kept, known while it is answered."""
+        return self._peer or self.ask_peer()
+
+    def keep_peer(self) -> None:
+        """Remember where it comes from, for who asks when it is over."""
+        self._peer = self.ask_peer()
 
 
 NO_CALL = Call(method="", request_id="")

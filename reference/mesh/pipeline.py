@@ -226,6 +226,7 @@ class _Unary:
 
     async def __call__(self, requests: Any, context: Any) -> bytes:
         raw = requests if self._streams else await context.read()
+        # As Pipeline.begin does, likewise.
         call = current_call()
         call.ask_peer = context.peer
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))

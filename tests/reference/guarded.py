@@ -153,6 +153,8 @@ async def guarded(
         server.add_insecure_port(address)
         await server.start()
         options = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(address, options=options) as channel:
-            yield Guarded(channel, address, probe, server, pipeline, verifier, log)
-        await server.stop(None)
+        try:
+            async with grpc.aio.insecure_channel(address, options=options) as channel:
+                yield Guarded(channel, address, probe, server, pipeline, verifier, log)
+        finally:
+            await server.stop(None)

@@ -92,14 +92,3 @@ async def test_many_are_told_of_at_once_and_not_by_the_call_that_makes_them_many
 
     assert seen == ["a done 1"] * MANY
     assert witness.of is NO_CALL
-
-
-async def test_a_call_that_ended_keeps_nothing_of_grpcs() -> None:
-    call = _call()
-    call.ask_peer = lambda: "unix:"
-    assert call.peer == "unix:"
-
-    Aftermath([]).ended(call)
-
-    assert call.peer == ""
-    assert call.ended > call.started

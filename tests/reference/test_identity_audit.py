@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class Audited:
 
     servicer: IdentityServicer
     log: list[Any]
+    calls: list[Call] = field(default_factory=list)
 
     async def call(self, method: str, request: Any, subject: str = "alice") -> Any:
         """Call as the pipeline does."""
         call = Call(f"{PATH}/{method}", "r")
         call.subject, call.role, call.ask_peer = subject, "all", lambda: "unix:"
+        self.calls.append(call)
         begin(call)
         return await getattr(self.servicer, method)(request, None)
 
@@ -104,10 +106,16 @@ async def test_a_change_whose_caller_left_leaves_its_record(audited: Audited) ->
     await asyncio.sleep(0)
     assert audited.servicer._store._batcher._running
     task.cancel()
+    # As the pipeline does when a call ends.
+    audited.calls[-1].ask_peer = str
 
     with pytest.raises(asyncio.CancelledError):
         await task
     await audited.servicer._store._batcher.close()
 
     (record,) = audited.records()
-    assert (record["_event"], record["subject"]) == ("did_created", "alice")
+    assert (record["_event"], record["subject"], record["peer"]) == (
+        "did_created",
+        "alice",
+        "unix:",
+    )

@@ -1,5 +1,6 @@
 """The server pipeline: what stages learn, and what becomes of an answer before it is sent."""
 
+import asyncio
 import inspect
 import uuid
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from reference.mesh import aftermath
-from reference.mesh.calls import SEVERAL, Authorization, Call, arrived
+from reference.mesh.calls import SEVERAL, Authorization, Call, arrived, current_call
 from reference.mesh.errors import ResourceExhaustedError
 from reference.mesh.pipeline import Pipeline
 from reference.mesh.stages import CallLog, Stage
@@ -178,6 +179,41 @@ async def test_what_answers_is_called_and_not_awaited() -> None:
         await answer
     assert pipeline.service(details).stream_unary is answer
     assert pipeline.find(SimpleNamespace(method="/a.B/D")) is None
+
+
+@pytest.mark.parametrize(("keeps", "peer"), [(True, "unix:"), (False, "")])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_of_a_call_that_is_over_is_known_what_was_kept(
+    *, keeps: bool, fails: bool, peer: str
+) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    over = asyncio.Event()
+    tasks = []
+
+    async def later() -> None:
+        await over.wait()
+        told.put_nowait(current_call().peer)
+
+    async def handler(_request: bytes, _context: Any) -> bytes:
+        tasks.append(asyncio.create_task(later()))
+        if keeps:
+            current_call().keep_peer()
+        if fails:
+            await asyncio.Event().wait()
+        return b""
+
+    method: Any = grpc.unary_unary_rpc_method_handler(handler, bytes, bytes)
+    async with guarded() as server:
+        server.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("a.B", {"C": method}),)
+        )
+        found = await server.call("/a.B/C", as_role("all"), wait=0.05 if fails else 5)
+        assert found[0] == ("DEADLINE_EXCEEDED" if fails else "OK")
+        # gRPC lets go of a call some turns of the loop after its end.
+        await server.call(f"{PROBE}/Unary", as_role("all"))
+        over.set()
+
+        assert await asyncio.wait_for(told.get(), 5) == peer
 
 
 async def test_a_server_that_stops_leaves_no_call_untold(monkeypatch: pytest.MonkeyPatch) -> None:

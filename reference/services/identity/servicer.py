@@ -8,6 +8,7 @@ from blackhole.identity.v1 import identity_pb2 as pb
 from blackhole.identity.v1 import identity_pb2_grpc
 
 from ...config.sections import Identity as IdentitySettings
+from ...mesh.calls import current_call
 from ...mesh.errors import FailedError
 from ...mesh.health import Health
 from ...mesh.sending import sent
@@ -59,7 +60,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.UpdateDIDResponse:
         """Replace all properties of a DID."""
         check_did(request.did)
-        (event,) = await self._store.write(Update(request.did, request.properties))
+        (event,) = await self._write(Update(request.did, request.properties))
         return pb.UpdateDIDResponse(updated_at=event.timestamp)
 
     async def DeleteDID(  # noqa: N802
@@ -67,7 +68,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.DeleteDIDResponse:
         """Delete a DID for ever."""
         check_did(request.did)
-        (event,) = await self._store.write(Delete(request.did))
+        (event,) = await self._write(Delete(request.did))
         return pb.DeleteDIDResponse(deleted_at=event.timestamp)
 
     async def StreamDIDEvents(  # noqa: N802
@@ -87,6 +88,11 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         status: Any = self._health.status(request.service)
         return pb.HealthCheckResponse(status=status)
 
+    async def _write(self, change: Create | Update | Delete) -> list[pb.DIDEvent]:
+        """Change the store; who asked for it is remembered, should it leave before that is done."""
+        current_call().keep_peer()
+        return await self._store.write(change)
+
     async def _create(self, requests: Any) -> list[pb.CreateDIDResponse]:
         if not requests:
             return []
@@ -99,7 +105,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             for request in requests
         ]
         try:
-            events = await self._store.write(Create(documents))
+            events = await self._write(Create(documents))
         except StoreError as error:
             raise FailedError("failed to create DID") from error
         return [self._created(event) for event in events]
