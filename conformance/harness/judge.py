@@ -340,7 +340,7 @@ def _believed(verdict: Verdict, error: BaseException, said: _Said) -> tuple[Verd
     # A stall of which it did not wait for a CPU is its own doing: it looked for a smaller example.
     if stall >= STALLED and waited(os.getpid()) - said.waited >= stall / 2:
         told = f"the host kept the suite from running for {stall:.1f} s"
-    elif (starved := STARVATION.seconds()) >= max(STALLED, lasted / 2):
+    elif (starved := STARVATION.longest()) >= max(STALLED, lasted / 2):
         told = f"the implementation waited {starved:.1f} s for a CPU, in {lasted:.1f} s"
     else:
         return verdict, error

@@ -229,7 +229,7 @@ def test_a_failure_while_the_host_stalled_is_none(
     body = (
         "from conformance.harness import bounds, judge\n"
         f"    bounds.JITTER.worst = lambda *_: {stall}\n"
-        f"    judge.STARVATION.seconds = lambda: {others}\n"
+        f"    judge.STARVATION.longest = lambda: {others}\n"
         f"    judge.waited = lambda pid: 1e9 + {own}\n"
         "    request.node.stash[judge._SAID].waited = 1e9\n"
         "    expect(1, equals=2, what='x')"
