@@ -71,10 +71,10 @@ class Servers:
         reserved.bind((HOST, 0))
         return int(reserved.getsockname()[1])
 
-    def has(self, row: str) -> None:
-        """Do not run the test where there is no such server."""
+    def has(self, row: str, missing: str) -> None:
+        """Do not run the test where there is no such server; say what is missing then."""
         if not self.socket(row).exists():
-            pytest.skip("NOT RUN: the stock way needs opentelemetry-instrumentation-grpc")
+            pytest.skip(missing)
 
     def socket(self, row: str) -> Path:
         """Return the Unix socket of a server."""

@@ -14,14 +14,13 @@ import pytest
 
 from conformance.harness.addresses import Address
 from conformance.harness.events import Events
-from conformance.harness.implementation import find, load
-from conformance.harness.requirements import load as requirements
 
 from .arms import Floors, dial
 from .asking import Arms, Case, Question
 from .callers import bare_caller, publisher
 from .placement import Placement
 from .served import MeasuredNode, Served, running_floors
+from .speed import NOT_RUN, for_speed
 
 SIZES = {"64B": 64, "64KiB": 1 << 16, "1MiB": 1 << 20}
 
@@ -38,7 +37,8 @@ async def speedy(
 ) -> AsyncIterator[dict[str, Address]]:
     """Where all arms are: two events services, and two bare servers."""
     node.is_reference()
-    fast = load(find("reference-fast"), requirements())
+    if (fast := for_speed()) is None:
+        pytest.skip(NOT_RUN)
     with (
         tempfile.TemporaryDirectory(prefix="bh") as workdir,
         tempfile.TemporaryDirectory(prefix="bh") as directory,

@@ -341,7 +341,7 @@ def _believed(verdict: Verdict, error: BaseException, said: _Said) -> tuple[Verd
     if stall >= STALLED and waited(os.getpid()) - said.waited >= stall / 2:
         told = f"the host kept the suite from running for {stall:.1f} s"
     elif (starved := STARVATION.longest()) >= max(STALLED, lasted / 2):
-        told = f"the implementation waited {starved:.1f} s for a CPU, in {lasted:.1f} s"
+        told = f"a thread of the implementation waited {starved:.1f} s for a CPU, in {lasted:.1f} s"
     else:
         return verdict, error
     doubted = Inconclusive(f"{told}; seen meanwhile: {error}")

@@ -46,7 +46,7 @@ class Pipeline(grpc.GenericRpcHandler):
         # A stage that leaves one of the two out costs nothing there.
         self._admit = [each.admit for each in stages if type(each).admit is not Stage.admit]
         self._aftermath = Aftermath(stages)
-        self.begun, self.ended = self._aftermath.begun, self._aftermath.ended
+        self._begun, self.ended = self._aftermath.begun, self._aftermath.ended
         self._max_message_bytes = max_message_bytes
         self._min_compressed_bytes = min_compressed_bytes
         self._behind: list[grpc.GenericRpcHandler] = []
@@ -82,7 +82,7 @@ class Pipeline(grpc.GenericRpcHandler):
         if wrapped is None:
             # gRPC says so itself, to whoever may ask.
             call.code = grpc.StatusCode.UNIMPLEMENTED.name
-            self.begun(call)
+            self._begun(call)
             self.ended(call)
         return wrapped
 
@@ -96,7 +96,7 @@ class Pipeline(grpc.GenericRpcHandler):
         call = current_call()
         call.ask_peer = context.peer
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-        self.begun(call)
+        self._begun(call)
         return call
 
     def _wrap(self, method: str, handler: Any) -> Any:
@@ -218,19 +218,15 @@ class _Unary:
         self._streams, self._received, self._deserialize = _received(handler)
         self._behaviour = handler.stream_unary if self._streams else handler.unary_unary
         self._serialize = handler.response_serializer
-        self._begun, self._ended = pipeline.begun, pipeline.ended
-        self._encode, self._fail = pipeline.encode, pipeline.fail
+        self._begin, self._encode = pipeline.begin, pipeline.encode
+        self._fail, self._ended = pipeline.fail, pipeline.ended
 
     def __await__(self) -> Any:
         raise TypeError("call it, and await what it returns")
 
     async def __call__(self, requests: Any, context: Any) -> bytes:
         raw = requests if self._streams else await context.read()
-        # As Pipeline.begin does, likewise.
-        call = current_call()
-        call.ask_peer = context.peer
-        context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-        self._begun(call)
+        call = self._begin(context)
         try:
             request = self._received(raw, self._deserialize)
             response = await self._behaviour(request, HandlerContext(context))
