@@ -40,6 +40,12 @@ ENOUGH = 256
 LONG = 60.0
 """Seconds that it hangs: longer than any test."""
 
+GRACE = 1.0
+"""Seconds for which it serves on when it is to end, and those that calls have to finish then."""
+
+QUIET = 0.1
+"""Seconds without a call after which it takes its callers to have left."""
+
 STRAY = 20.0
 """Seconds that a stray child of it lives, which nobody ends: longer than the test about it."""
 
@@ -89,9 +95,23 @@ class Health(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=WORDS[word])
 
 
-def echo(request: probe_pb2.UnaryRequest, _context: Any) -> probe_pb2.UnaryResponse:
-    """Answer `Probe.Unary` with the payload."""
-    return probe_pb2.UnaryResponse(payload=request.payload)
+class Echo:
+    """Answers `Probe.Unary` with the payload, and knows when it was asked last."""
+
+    def __init__(self) -> None:
+        """Start with no call."""
+        self._last = 0.0
+
+    def __call__(self, request: probe_pb2.UnaryRequest, _context: Any) -> probe_pb2.UnaryResponse:
+        """Answer."""
+        self._last = time.monotonic()
+        return probe_pb2.UnaryResponse(payload=request.payload)
+
+    def drain(self) -> None:
+        """Serve on until nobody calls any more: gRPC cancels whatever waits when it is stopped."""
+        end = time.monotonic() + GRACE
+        while (now := time.monotonic()) < min(end, self._last + QUIET):
+            time.sleep(min(end, self._last + QUIET) - now)
 
 
 def eat(diary: Diary) -> None:
@@ -122,6 +142,7 @@ def serve(options: argparse.Namespace, diary: Diary) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(
         Health(diary, "NOT_SERVING" if options.never else "SERVING", options.after), server
     )
+    echo = Echo()
     handler = grpc.unary_unary_rpc_method_handler(
         echo, probe_pb2.UnaryRequest.FromString, probe_pb2.UnaryResponse.SerializeToString
     )
@@ -135,7 +156,8 @@ def serve(options: argparse.Namespace, diary: Diary) -> None:
     diary.note("stops")
     time.sleep(options.linger)
     path.unlink(missing_ok=True)
-    server.stop(1.0).wait()
+    echo.drain()
+    server.stop(GRACE).wait()
 
 
 def main() -> None:
